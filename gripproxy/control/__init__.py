@@ -1,0 +1,1 @@
+"""The control side: what publishers and operators send."""

@@ -1,0 +1,1 @@
+"""State: channels, holds, sessions, sequencing. No I/O, no clock, nothing that waits."""

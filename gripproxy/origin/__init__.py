@@ -1,0 +1,1 @@
+"""The origin side: connections to origins and their pool."""
