@@ -1,26 +1,28 @@
 """Every exception of the proxy, on one page.
 
-    GripProxyError
-    ├── UsageError              the operator's: configuration, routes, command line; ends a start with exit code 2
-    │   ├── ConfigError         an option, its place and the fix
-    │   ├── RouteError          a line of the routes file
-    │   └── ListenError         an endpoint that cannot be opened
-    ├── PeerError               theirs: what a peer sent is not understood; answered, logged quietly
-    │   ├── RequestError        a client's HTTP request; has the status to answer with
-    │   ├── InstructError       GRIP instructions of an origin (grip-http.md 2, 3)
-    │   ├── ItemError           a published item (publishing.md 2, 3)
-    │   ├── PacketError         an envelope: tnetstring, JSON, msgpack (publishing.md 4)
-    │   ├── CommandError        a command on the control socket (publishing.md 6)
-    │   ├── PatchError          a JSON Patch that does not apply (publishing.md 10)
-    │   ├── FilterError         a filter that cannot work on an item (publishing.md 9)
-    │   ├── FrameError          a WebSocket frame; has the close code (RFC 6455 7.4)
-    │   ├── EventsError         WebSocket-over-HTTP events of an origin (websockets.md 4.2)
-    │   └── CredentialsError    the control port's authentication (publishing.md 14.3)
-    ├── OriginError             a request to an origin that got no response
-    │   ├── ConnectError        not reached: the next target may be tried
-    │   ├── ExchangeError       reached, but no (valid, whole) response came
-    │   └── OriginTimeout       silent for too long
-    └── ClientGone              the client left in the middle of something
+Two kinds matter most: the operator's (`UsageError`) and a peer's (`PeerError`).
+
+GripProxyError
+├── UsageError              the operator's: configuration, routes, command line; exit code 2
+│   ├── ConfigError         an option, its place and the fix
+│   ├── RouteError          a line of the routes file
+│   └── ListenError         an endpoint that cannot be opened
+├── PeerError               a peer sent what is not understood: answered, logged quietly
+│   ├── RequestError        a client's HTTP request; has the status to answer with
+│   ├── InstructError       GRIP instructions of an origin (grip-http.md 2, 3)
+│   ├── ItemError           a published item (publishing.md 2, 3)
+│   ├── PacketError         an envelope: tnetstring, JSON, msgpack (publishing.md 4)
+│   ├── CommandError        a command on the control socket (publishing.md 6)
+│   ├── PatchError          a JSON Patch that does not apply (publishing.md 10)
+│   ├── FilterError         a filter that cannot work on an item (publishing.md 9)
+│   ├── FrameError          a WebSocket frame; has the close code (RFC 6455 7.4)
+│   ├── EventsError         WebSocket-over-HTTP events of an origin (websockets.md 4.2)
+│   └── CredentialsError    the control port's authentication (publishing.md 14.3)
+├── OriginError             a request to an origin that got no response
+│   ├── ConnectError        not reached: the next target may be tried
+│   ├── ExchangeError       reached, but no (valid, whole) response came
+│   └── OriginTimeoutError       silent for too long
+└── ClientGoneError              the client left in the middle of something
 """
 
 
@@ -164,9 +166,9 @@ class ExchangeError(OriginError):
         self.unanswered = unanswered
 
 
-class OriginTimeout(OriginError):
+class OriginTimeoutError(OriginError):
     """The origin gave no byte for too long."""
 
 
-class ClientGone(GripProxyError):
+class ClientGoneError(GripProxyError):
     """The client left in the middle of something."""

@@ -222,7 +222,7 @@ def split_list(values: Iterable[bytes], *, angles: bool = False) -> list[bytes]:
 
 
 def _split(value: bytes, separator: int, *, angles: bool) -> list[bytes]:
-    """Split at a byte outside of quotes (where `\\` takes the next byte) and, if asked, `<>`."""
+    r"""Split at a byte outside of quotes (where `\` takes the next byte) and, if asked, `<>`."""
     parts: list[bytes] = []
     start = at = 0
     quoted = inside = False
@@ -251,10 +251,10 @@ Parameters = list[tuple[bytes, bytes | None]]
 
 
 def split_parameters(part: bytes, *, angles: bool = False) -> tuple[bytes, Parameters] | None:
-    """Split one member of a list into its value and its parameters (grip-http.md 2.1).
+    r"""Split one member of a list into its value and its parameters (grip-http.md 2.1).
 
     Names keep their case. A pair without `=` has the value None. Returns None if the parameters
-    do not parse (unterminated quote, `\\` at the end): such a part is to be dropped.
+    do not parse (unterminated quote, `\` at the end): such a part is to be dropped.
     """
     if b";" not in part:
         return part.strip(b" \t"), []

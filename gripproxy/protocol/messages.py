@@ -47,9 +47,9 @@ Body = bytes | Source
 # (bench/scenarios.py, proxy-plain).
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request:
-    """A request. `target` is in origin form, or `*`; `authority` is the host as the client sent it.
+    """A request.
 
-    `length` is that of the body in bytes, None if only its end will tell. `version` is the
+    `target` is in origin form, or `*`; `authority` is the host as the client sent it. `length` is that of the body in bytes, None if only its end will tell. `version` is the
     minor one: HTTP/1.`version`. `peer` is the client's address, empty for Unix sockets.
     """
 
