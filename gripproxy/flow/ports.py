@@ -1,0 +1,122 @@
+"""What stories need from the edges: clients, origins, time, tasks, peers.
+
+Edges satisfy these protocols without knowing who calls them; tests satisfy them with fakes
+(`tests/fakes.py`).
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
+
+from gripproxy.engine.ports import Held, Sink, Wake
+from gripproxy.protocol.messages import Request, Response, Source
+from gripproxy.protocol.routes import Route, Target
+
+
+class Exchange(Sink, Protocol):
+    """A client's request and the way to answer it. Also the sink of what is held on it."""
+
+    request: Request
+
+    async def answer(self, response: Response) -> None:
+        """Send a whole response; return when its body has been handed over.
+
+        A body that fails midway cuts the connection, so that it cannot look complete.
+        """
+
+    def begin(self, response: Response) -> bool:
+        """Send the head of a stream and its body so far (bytes); return whether more may follow.
+
+        False: the response has no body by its nature (HEAD, 204, 304) and is over.
+        """
+
+    async def relay(self, body: Source) -> bool:
+        """Send a body as part of a stream that goes on; return False if it broke off."""
+
+    def park(self, held: Held, resume: "Resume") -> None:
+        """Hold the connection: its task waits, and runs `resume` for each wake."""
+
+    def upgrade(self, response: Response) -> "ClientSocket":
+        """Answer a WebSocket handshake with 101; the framing fields are added here."""
+
+
+Resume = Callable[[Exchange, Held, Wake], Awaitable[None]]
+
+
+class SocketReceiver(Protocol):
+    """Takes what one side of a WebSocket sends. Calls come in order and never wait."""
+
+    def socket_message(self, opcode: int, payload: bytes, *, first: bool, last: bool) -> None:
+        """Take a message, or a piece of one: text (1), binary (2), ping (9), pong (10)."""
+
+    def socket_close(self, code: int | None, reason: str) -> None:
+        """Take a close frame."""
+
+    def socket_lost(self, error: Exception | None) -> None:
+        """Learn that the connection is gone; no call comes after this."""
+
+    def socket_writable(self) -> None:
+        """Learn that what waited has been written: the other side may be read again."""
+
+
+class Socket(Sink, Protocol):
+    """One side of a WebSocket, open. `write` takes frames."""
+
+    def attach(self, receiver: SocketReceiver, *, whole: bool) -> None:
+        """Name the receiver; with `whole` it gets whole messages only. Held frames follow."""
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Send a close frame, once."""
+
+    def drop(self) -> None:
+        """End the connection without a frame, after what waits has been written."""
+
+
+class ClientSocket(Socket, Protocol):
+    """The client's side of a WebSocket."""
+
+
+class OriginSocket(Socket, Protocol):
+    """The origin's side of a WebSocket."""
+
+    response: Response
+
+
+class Origin(Protocol):
+    """The way to origins."""
+
+    async def send(self, request: Request, target: Target, route: Route) -> Response:
+        """Send one request to one target; return when the response's head is there.
+
+        Raises:
+            ConnectError: not reached; another target may be tried.
+            ExchangeError: reached, but no valid response came.
+            OriginTimeoutError: silent for too long.
+        """
+
+    async def connect(
+        self, request: Request, target: Target, route: Route
+    ) -> "OriginSocket | Response":
+        """Open a WebSocket to a target; a `Response` is its refusal. Raises as `send`."""
+
+
+class Clock(Protocol):
+    """Two times that must not be mixed."""
+
+    def now(self) -> float:
+        """Return monotonic seconds: for deadlines and durations."""
+
+    def wall(self) -> float:
+        """Return seconds since 1970: for `Date`, `Grip-Sig`, `Age`."""
+
+
+class Tasks(Protocol):
+    """Owns the tasks that no connection owns."""
+
+    def start(self, story: Coroutine[None, None, None], *, name: str) -> None:
+        """Run a coroutine; its failure is logged, and it ends with the process."""
