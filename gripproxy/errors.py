@@ -6,6 +6,7 @@ GripProxyError
 ├── UsageError              the operator's: configuration, routes, command line; exit code 2
 │   ├── ConfigError         an option, its place and the fix
 │   ├── RouteError          a line of the routes file
+│   ├── KeySourceError      a key that cannot be read
 │   └── ListenError         an endpoint that cannot be opened
 ├── PeerError               a peer sent what is not understood: answered, logged quietly
 │   ├── RequestError        a client's HTTP request; has the status to answer with
@@ -53,6 +54,14 @@ class RouteError(UsageError):
         super().__init__(f"{file}:{line}: {text}")
         self.file = file
         self.line = line
+        self.text = text
+
+
+class KeySourceError(UsageError):
+    """A key that cannot be read; whoever knows its place makes another error of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
         self.text = text
 
 
