@@ -10,7 +10,8 @@ Lists and parameters are read by the rules of grip-http.md 2.1.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from email.utils import formatdate, parsedate_to_datetime
+from datetime import UTC, datetime
+from email.utils import formatdate
 
 # Marks of the fields that steer the proxy. Several names may share one.
 CONNECTION = 1 << 0
@@ -62,6 +63,15 @@ _PREFIX_MARKS = ((b"grip-", GRIP), (ORIGINAL_PREFIX, MARKED), (b"sec-websocket-"
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+# A member of a list. Possessive throughout: whatever a peer sends is read once. The quote may
+# be open to the end of the field, and its last byte may be a backslash.
+_REST = rb'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))*+'
+_PART = re.compile(_REST, re.DOTALL)
+_LINK_PART = re.compile(rb"[ \t]*+(?:<[^<>]*+>)?+" + _REST, re.DOTALL)
+_ANGLE = re.compile(rb"<[^<>]*+>")
+_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 # A peer that sends ever new names must not grow the table of names.
 _NAMES_MAX = 4096
@@ -207,43 +217,28 @@ def split_list(values: Iterable[bytes], *, angles: bool = False) -> list[bytes]:
     """Split list fields at commas outside of quotes (grip-http.md 2.1).
 
     Parts are trimmed and may be empty, but an empty field yields none and a comma at the end
-    adds none. With `angles`, commas between `<` and `>` belong to the part as well (RFC 8288).
+    adds none. With `angles`, commas of a `<URI>` that begins a part belong to it (RFC 8288).
     """
     parts: list[bytes] = []
     for value in values:
         if b'"' not in value and not angles:
             found = value.split(b",")
         else:
-            found = _split(value, 0x2C, angles=angles)
+            found = _split(value, _LINK_PART if angles else _PART)
         if not found[-1].strip(b" \t"):
             found.pop()
         parts.extend([part.strip(b" \t") for part in found])
     return parts
 
 
-def _split(value: bytes, separator: int, *, angles: bool) -> list[bytes]:
-    r"""Split at a byte outside of quotes (where `\` takes the next byte) and, if asked, `<>`."""
+def _split(value: bytes, pattern: re.Pattern[bytes]) -> list[bytes]:
     parts: list[bytes] = []
-    start = at = 0
-    quoted = inside = False
-    while at < len(value):
-        byte = value[at]
-        if quoted:
-            if byte == 0x5C:
-                at += 1
-            elif byte == 0x22:
-                quoted = False
-        elif inside:
-            inside = byte != 0x3E
-        elif byte == 0x22:
-            quoted = True
-        elif byte == 0x3C and angles:
-            inside = True
-        elif byte == separator:
-            parts.append(value[start:at])
-            start = at + 1
-        at += 1
-    parts.append(value[start:])
+    at = 0
+    while at <= len(value):
+        part = pattern.match(value, at)
+        assert part is not None  # it matches the empty text, too
+        parts.append(part[0])
+        at = part.end() + 1
     return parts
 
 
@@ -258,56 +253,40 @@ def split_parameters(part: bytes, *, angles: bool = False) -> tuple[bytes, Param
     """
     if b";" not in part:
         return part.strip(b" \t"), []
-    if angles and part.startswith(b"<") and (close := part.find(b">")) >= 0:
-        cut = part.find(b";", close)
-    else:
-        cut = part.find(b";")
+    uri = _ANGLE.match(part) if angles else None
+    cut = part.find(b";", uri.end() if uri is not None else 0)
     if cut < 0:
         return part.strip(b" \t"), []
-    parameters = _parameters(part[cut + 1 :])
-    return None if parameters is None else (part[:cut].strip(b" \t"), parameters)
+    found = pairs(part[cut + 1 :])
+    return None if found is None else (part[:cut].strip(b" \t"), found)
 
 
-def _parameters(text: bytes) -> Parameters | None:
+def pairs(text: bytes) -> Parameters | None:
+    """Read `name=value` pairs between semicolons; None if they do not parse."""
     found: Parameters = []
     at = 0
     while at < len(text):
-        equals = text.find(b"=", at)
-        end = text.find(b";", at)
-        end = len(text) if end < 0 else end
-        if 0 <= equals < end:
-            key = text[at:equals].strip(b" \t")
-            if text[equals + 1 : equals + 2] == b'"':
-                quoted = _quoted(text, equals + 2)
-                if quoted is None:
-                    return None
-                value, at = quoted
-                end = text.find(b";", at)
-                end = len(text) if end < 0 else end
-            else:
-                value = text[equals + 1 : end].strip(b" \t")
-            found.append((key, value))
-        elif key := text[at:end].strip(b" \t"):
-            found.append((key, None))
+        end = _end(text, at)
+        equals = text.find(b"=", at, end)
+        if equals < 0:
+            if key := text[at:end].strip(b" \t"):
+                found.append((key, None))
+        elif text.startswith(b'"', equals + 1):
+            quoted = _QUOTED.match(text, equals + 1)
+            if quoted is None:
+                return None
+            value = _ESCAPED.sub(rb"\1", quoted[1])
+            found.append((text[at:equals].strip(b" \t"), value))
+            end = _end(text, quoted.end())
+        else:
+            found.append((text[at:equals].strip(b" \t"), text[equals + 1 : end].strip(b" \t")))
         at = end + 1
     return found
 
 
-def _quoted(text: bytes, at: int) -> tuple[bytes, int] | None:
-    """Read a quoted string from behind its first quote; return it and where it ends."""
-    value = bytearray()
-    while at < len(text):
-        byte = text[at]
-        if byte == 0x22:
-            return bytes(value), at + 1
-        if byte == 0x5C:
-            at += 1
-            if at == len(text):
-                return None
-            byte = text[at]
-        value.append(byte)
-        at += 1
-    return None
+def _end(text: bytes, at: int) -> int:
+    end = text.find(b";", at)
+    return len(text) if end < 0 else end
 
 
 def parameter(parameters: Sequence[tuple[bytes, bytes | None]], lower: bytes) -> bytes | None:
@@ -326,9 +305,34 @@ def format_date(seconds: float) -> bytes:
     return formatdate(seconds, usegmt=True).encode()
 
 
+_DATE = re.compile(
+    rb"(?:[a-z]{3}, (?P<day>\d\d) (?P<month>[a-z]{3}) (?P<year>\d{4})"
+    rb"|[a-z]{6,9}, (?P<day2>\d\d)-(?P<month2>[a-z]{3})-(?P<year2>\d\d))"
+    rb" (?P<time>\d\d:\d\d:\d\d) GMT"
+    rb"|[a-z]{3} (?P<month3>[a-z]{3}) (?P<day3>[ \d]\d)"
+    rb" (?P<time3>\d\d:\d\d:\d\d) (?P<year3>\d{4})",
+    re.IGNORECASE,
+)
+_MONTHS = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
+
+
 def parse_date(value: bytes) -> float | None:
-    """Return the moment of an HTTP date in seconds since 1970, or None if it is none."""
-    try:
-        return parsedate_to_datetime(value.decode("ascii")).timestamp()
-    except (ValueError, IndexError, TypeError, OverflowError):
+    """Return the moment of an HTTP date in seconds since 1970, or None if it is none.
+
+    The three forms of RFC 9110 in any case of letters, nothing else: a cache must take an
+    `Expires` that it cannot read for the past, not guess.
+    """
+    found = _DATE.fullmatch(value)
+    if found is None:
         return None
+    part = {key.rstrip("23"): text for key, text in found.groupdict().items() if text is not None}
+    month, year = part["month"].lower(), int(part["year"])
+    if len(part["year"]) == 2:
+        year += 1900 if year >= 70 else 2000
+    hour, minute, second = map(int, part["time"].split(b":"))
+    try:
+        # A leap second is the moment after the one before it.
+        day = datetime(year, _MONTHS.index(month) + 1, int(part["day"]), hour, minute, tzinfo=UTC)
+    except ValueError:
+        return None
+    return day.timestamp() + second if second <= 60 else None
