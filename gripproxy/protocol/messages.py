@@ -49,8 +49,9 @@ Body = bytes | Source
 class Request:
     """A request.
 
-    `target` is in origin form, or `*`; `authority` is the host as the client sent it. `length` is that of the body in bytes, None if only its end will tell. `version` is the
-    minor one: HTTP/1.`version`. `peer` is the client's address, empty for Unix sockets.
+    `target` is in origin form, or `*`; `authority` is the host as the client sent it. `length` is
+    that of the body in bytes, None if only its end will tell. `version` is the minor one:
+    HTTP/1.`version`. `peer` is the client's address, empty for Unix sockets.
     """
 
     method: bytes
@@ -63,6 +64,7 @@ class Request:
     length: int | None = 0
     peer: str = ""
     websocket: bool = False
+    over_http: bool = False  # carries events of a WebSocket (websockets.md 4)
 
     @property
     def host(self) -> bytes:
@@ -95,14 +97,22 @@ class Response:
     version: int = 1
 
 
+_PORT_DIGITS_MAX = 16
+
+
 def split_authority(authority: bytes) -> tuple[bytes, int | None]:
-    """Split `host[:port]`: the host in lower case without brackets, the port or None."""
+    """Split `host[:port]`: the host in lower case without brackets, the port or None.
+
+    Leading zeros are fine; a port that no socket has is None.
+    """
     host, colon, port = authority.rpartition(b":")
     if not colon or b"]" in port:
         host, port = authority, b""
     if host.startswith(b"[") and host.endswith(b"]"):
         host = host[1:-1]
-    return host.lower(), int(port) if port.isdigit() else None
+    # Some thousand digits are more than int() takes.
+    number = int(port) if port.isdigit() and len(port) <= _PORT_DIGITS_MAX else None
+    return host.lower(), number if number is not None and number <= 65535 else None
 
 
 def has_body(method: bytes, status: int) -> bool:
