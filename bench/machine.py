@@ -12,7 +12,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-SLOTS = ("state held errors messages bytes last_ns connect_ns released cmd cmd_ack stop reqs holds woh"
+SLOTS = ("state held errors messages bytes last_ns connect_ns released cmd cmd_ack stop reqs holds over_http"
          " lost doubled cut version version_ns").split()
 POS, CHANNELS = 32, 256  # as in common.h
 TICK = os.sysconf("SC_CLK_TCK")

@@ -116,7 +116,7 @@ class Pushpin(System):
     """Pushpin as installed, or one installed under another root (--pushpin)."""
 
     name = "pushpin"
-    features = {"proxy", "woh", "zmq", "http", "longpoll", "manychan", "hint", "ids"}
+    features = {"proxy", "over-http", "zmq", "http", "longpoll", "manychan", "hint", "ids"}
 
     def __init__(self, env, name="pushpin", root=""):
         super().__init__(env)
@@ -198,7 +198,7 @@ class Gripproxy(System):
     """This proxy, or another checkout of it, run by that one's Python (--gripproxy)."""
 
     name = "gripproxy"
-    features = {"proxy", "woh", "zmq", "http", "longpoll", "manychan", "hint", "ids"}
+    features = {"proxy", "over-http", "zmq", "http", "longpoll", "manychan", "hint", "ids"}
 
     def __init__(self, env, name="gripproxy", python=sys.executable):
         super().__init__(env)
@@ -436,7 +436,7 @@ class Direct(System):
 class Command(System):
     """Any system that a command line starts."""
 
-    features = {"proxy", "woh", "zmq", "http", "longpoll", "manychan", "hint", "ids", "cache", "purge-url", "purge-key"}
+    features = {"proxy", "over-http", "zmq", "http", "longpoll", "manychan", "hint", "ids", "cache", "purge-url", "purge-key"}
     purge_how = "its own"
     purges = {"url": 'POST {http_port} /purge {"urls": ["{url}"]}', "key": 'POST {http_port} /purge {"keys": ["{key}"]}'}
 
