@@ -41,7 +41,11 @@ class System:
     def run(self, cmd, port=None):
         p = spawn(cmd, self.env.sut_cpus, self.dir / "sut.log", cwd=str(self.dir))
         self.procs.append(p)
-        wait_port(port or self.port, p)
+        try:
+            wait_port(port or self.port, p)
+        except RuntimeError as e:
+            said = (self.dir / "sut.log").read_text(errors="replace").strip().splitlines()
+            raise RuntimeError("%s; it said: %s" % (e, said[-1] if said else "nothing")) from None
         return p
 
     def wait_plain(self, secs=15):
