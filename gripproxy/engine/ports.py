@@ -74,4 +74,4 @@ class Notices(Protocol):
         """A channel is no longer subscribed, its linger being over."""
 
     def dropped(self, channel: str, reason: str) -> None:
-        """An item did not reach a holder: `slow`, `filter error`, …"""
+        """An item did not reach a holder, because it was slow or a filter failed."""

@@ -4,18 +4,24 @@ Edges satisfy these protocols without knowing who calls them; tests satisfy them
 (`tests/fakes.py`).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
 from gripproxy.engine.ports import Held, Sink, Wake
+from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Request, Response, Source
-from gripproxy.protocol.routes import Route, Target
+from gripproxy.protocol.routes import Target
+
+
+Interim = Callable[[int, bytes, Headers], None]
 
 
 class Exchange(Sink, Protocol):
     """A client's request and the way to answer it. Also the sink of what is held on it."""
 
     request: Request
+    sent: int  # bytes of the answer's body so far
 
     async def answer(self, response: Response) -> None:
         """Send a whole response; return when its body has been handed over.
@@ -34,6 +40,9 @@ class Exchange(Sink, Protocol):
 
     def park(self, held: Held, resume: "Resume") -> None:
         """Hold the connection: its task waits, and runs `resume` for each wake."""
+
+    def interim(self, status: int, reason: bytes, headers: Headers) -> None:
+        """Pass an interim response on to a client that understands it."""
 
     def upgrade(self, response: Response) -> "ClientSocket":
         """Answer a WebSocket handshake with 101; the framing fields are added here."""
@@ -90,8 +99,12 @@ class OriginSocket(Socket, Protocol):
 class Origin(Protocol):
     """The way to origins."""
 
-    async def send(self, request: Request, target: Target, route: Route) -> Response:
+    async def send(
+        self, request: Request, target: Target, interim: Interim | None = None
+    ) -> Response:
         """Send one request to one target; return when the response's head is there.
+
+        `interim` takes interim responses (1xx but 100 and 101).
 
         Raises:
             ConnectError: not reached; another target may be tried.
@@ -100,7 +113,7 @@ class Origin(Protocol):
         """
 
     async def connect(
-        self, request: Request, target: Target, route: Route
+        self, request: Request, target: Target
     ) -> "OriginSocket | Response":
         """Open a WebSocket to a target; a `Response` is its refusal. Raises as `send`."""
 
@@ -118,5 +131,7 @@ class Clock(Protocol):
 class Tasks(Protocol):
     """Owns the tasks that no connection owns."""
 
-    def start(self, story: Coroutine[None, None, None], *, name: str) -> None:
+    def start(
+        self, story: Coroutine[None, None, None], *, name: str
+    ) -> "asyncio.Task[None]":
         """Run a coroutine; its failure is logged, and it ends with the process."""

@@ -1,0 +1,44 @@
+"""The one way to an origin over HTTP (proxying.md 7; cache-and-purge.md).
+
+A client's request, a retry of a held one, a next link, a filter's question and the events of a
+WebSocket all go through `Fetcher.fetch`:
+
+1. The route's targets are tried in order.
+2. One that was not reached is no answer: the next one is tried. Any response is an answer.
+3. None left: the last error, with the names of all that were tried.
+"""
+
+from gripproxy.errors import ConnectError
+from gripproxy.flow.ports import Interim, Origin
+from gripproxy.protocol import forwarding
+from gripproxy.protocol.messages import Request, Response
+from gripproxy.protocol.routes import Route, Target
+
+
+class Fetcher:
+    """Fetches responses from origins."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    async def fetch(
+        self, request: Request, route: Route, *, interim: Interim | None = None
+    ) -> tuple[Response, Target]:
+        """Return the response to a request as the origin is to get it, and who answered.
+
+        Raises:
+            ConnectError: no target was reached; `tried` names them.
+            ExchangeError, OriginTimeoutError: a target was reached and did not answer.
+        """
+        failure: ConnectError | None = None
+        for target in route.targets:
+            try:
+                asked = forwarding.for_target(request, target) if target.host_field else request
+                return await self._origin.send(asked, target, interim), target
+            except ConnectError as error:
+                failure = error
+        assert failure is not None  # a route has at least one target
+        tried = ", ".join(str(target) for target in route.targets)
+        raise ConnectError(
+            failure.kind, f"Unable to connect to any targets. Tried: {tried}"
+        ) from failure

@@ -1,0 +1,160 @@
+"""Listeners for clients: accepting, counting, sweeping, draining (proxying.md 2, config.md 6).
+
+`Server(serve)` takes any `async serve(exchange)`. The control port is one of these, too.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+from gripproxy.errors import RequestError
+from gripproxy.flow.ports import Clock, Exchange, Tasks
+from gripproxy.front.http1 import Connection, Limits
+from gripproxy.protocol.headers import format_date
+from gripproxy.protocol.messages import Response
+
+BACKLOG = 4096
+# Connections are looked at once a second, a part of them at a time, so that a timeout costs
+# nothing per request and a sweep of 50,000 does not stop the loop.
+SWEEP_PARTS = 16
+SWEEP_PERIOD = 1.0
+# TCP keep-alive: a dead peer of an idle hold is found after two minutes (config.md 4).
+KEEPALIVE_IDLE = 60
+KEEPALIVE_INTERVAL = 10
+KEEPALIVE_PROBES = 6
+
+Refused = Callable[[str, RequestError], Response]
+Failed = Callable[[str, BaseException], None]
+
+
+class Server:
+    """Serves the clients of some listening sockets."""
+
+    def __init__(
+        self,
+        serve: Callable[[Exchange], Awaitable[None]],
+        *,
+        clock: Clock,
+        tasks: Tasks,
+        limits: Limits,
+        refused: Refused,
+        failed: Failed,
+        maxconn: int = 50_000,
+    ) -> None:
+        self.serve = serve
+        self.limits = limits
+        self.refused = refused
+        self.draining = False
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Connection] = set()
+        self._clock = clock
+        self._tasks = tasks
+        self._failed = failed
+        self._maxconn = maxconn
+        self._date = (0, b"")
+        self._parts: list[set[Connection]] = [set() for _ in range(SWEEP_PARTS)]
+        self._part = 0
+        self._listening: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._servers: list[asyncio.Server] = []
+        self._open = False
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    # Listening
+
+    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        """Accept connections of a bound socket; with a context they are TLS."""
+        self._listening.append((sock, context))
+        await self._accept(sock, context)
+        self._open = True
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(SWEEP_PERIOD / SWEEP_PARTS, self._sweep)
+
+    async def _accept(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        secure = context is not None
+
+        def make() -> Connection:
+            return Connection(self, secure=secure)
+
+        # A copy: closing it stops accepting, while the kernel goes on queueing for the original.
+        self._servers.append(
+            await self.loop.create_server(make, sock=sock.dup(), ssl=context, backlog=BACKLOG)
+        )
+
+    def _pause_accepting(self) -> None:
+        self._open = False
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+
+    async def _resume_accepting(self) -> None:
+        for sock, context in self._listening:
+            await self._accept(sock, context)
+
+    # Up-calls of connections
+
+    def opened(self, connection: Connection) -> None:
+        """Take note of a new connection and start its task."""
+        sock = connection.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            keep_alive(sock)
+        self.connections.add(connection)
+        self._parts[id(connection) // 64 % SWEEP_PARTS].add(connection)
+        connection.task = self._tasks.start(connection.run(), name="client")
+        if self._open and len(self.connections) >= self._maxconn:
+            self._pause_accepting()
+
+    def closed(self, connection: Connection) -> None:
+        """Take note of a connection's end."""
+        self.connections.discard(connection)
+        self._parts[id(connection) // 64 % SWEEP_PARTS].discard(connection)
+        if not self._open and not self.draining and self._listening:
+            self._open = True
+            self._tasks.start(self._resume_accepting(), name="resume accepting")
+
+    def failed(self, connection: Connection, error: BaseException) -> None:
+        """Report what no story should have let through."""
+        self._failed(repr(connection), error)
+
+    def date_line(self) -> bytes:
+        """Return the line `Date: …` for this second."""
+        second = int(self._clock.wall())
+        if self._date[0] != second:
+            self._date = (second, b"Date: %b\r\n" % format_date(second))
+        return self._date[1]
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        for connection in list(self._parts[self._part]):
+            connection.overdue(now)
+        self._part = (self._part + 1) % SWEEP_PARTS
+        self._sweeper = self.loop.call_later(SWEEP_PERIOD / SWEEP_PARTS, self._sweep)
+
+    # Ending
+
+    def stop_accepting(self) -> None:
+        """Close the listeners; what is connected stays."""
+        self.draining = True
+        self._pause_accepting()
+        for sock, _ in self._listening:
+            sock.close()
+        self._listening.clear()
+        for connection in list(self.connections):
+            connection.drain()
+
+    def close(self) -> None:
+        """Cut every connection."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if not self.draining:
+            self.stop_accepting()
+        for connection in list(self.connections):
+            connection.cut()
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let the kernel find a peer that is dead, and send small pieces at once."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)

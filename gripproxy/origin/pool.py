@@ -1,0 +1,218 @@
+"""Which connection a request to an origin takes (proxying.md 7, 11.2).
+
+Deciding is synchronous: an idle connection of the same key, newest first, or a new one. A reused
+connection that turns out dead before a byte of a response came is replaced once, if that is safe.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from dataclasses import dataclass
+
+from gripproxy.errors import ConnectError, ExchangeError
+from gripproxy.origin.http1 import Connection, Interim
+from gripproxy.protocol.messages import Request, Response, split_authority
+from gripproxy.protocol.routes import Target
+
+# Methods that may be sent twice (RFC 9110 9.2.2).
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+# Over-HTTP POSTs must not meet a server that closes its idle connection (websockets.md 4.8).
+OVER_HTTP_IDLE = 4.0
+
+# Connection errors by cause: the type of RFC 9209 and words for the operator.
+_CAUSES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (ConnectionRefusedError, "connection_refused", "connection refused"),
+    (socket.gaierror, "dns_error", "name not found"),
+    (ssl.SSLCertVerificationError, "tls_certificate_error", "certificate not accepted"),
+    (ssl.SSLError, "tls_protocol_error", "TLS handshake failed"),
+    (TimeoutError, "connection_timeout", "timed out while connecting"),
+    (ConnectionResetError, "connection_terminated", "connection reset while connecting"),
+    (OSError, "destination_ip_unroutable", "not reachable"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds and numbers of connections (config.md 4.1)."""
+
+    connect_timeout: float = 10.0
+    timeout: float = 600.0
+    idle: float = 55.0
+    size: int = 5000
+
+
+class Pool:
+    """Connections to origins: satisfies `flow.ports.Origin` for targets of TCP and Unix sockets."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+        self.loop = loop
+        self._limits = limits
+        self._idle: dict[object, list[Connection]] = {}
+        self._count = 0  # idle ones
+        self._all: set[Connection] = set()
+        self._contexts: dict[object, ssl.SSLContext] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def send(
+        self, request: Request, target: Target, interim: Interim | None = None
+    ) -> Response:
+        """Send one request to one target; see `flow.ports.Origin`."""
+        key = self._key(request, target)
+        fresh_enough = OVER_HTTP_IDLE if request.over_http else self._limits.idle
+        connection = self._take(key, fresh_enough)
+        if connection is not None:
+            try:
+                return await connection.exchange(request, interim)
+            except ExchangeError as error:
+                if not _may_repeat(request, error):
+                    raise
+        connection = await self._connect(key, request, target)
+        return await connection.exchange(request, interim)
+
+    def _key(self, request: Request, target: Target) -> object:
+        if not target.ssl:
+            return (target.host, target.port, request.authority)
+        return (target.host, target.port, request.authority, target.insecure, target.client_cert)
+
+    def _take(self, key: object, fresh_enough: float) -> Connection | None:
+        idle = self._idle.get(key)
+        now = self.loop.time()
+        while idle:
+            connection = idle.pop()
+            self._count -= 1
+            if connection.transport.is_closing():
+                continue
+            if now - connection.since <= fresh_enough:
+                return connection
+            connection.transport.close()
+        return None
+
+    # Up-calls of connections
+
+    def idle(self, connection: Connection) -> None:
+        """Keep a connection for the next exchange with its key."""
+        if self._count >= self._limits.size:
+            connection.transport.close()
+            return
+        self._idle.setdefault(connection.key, []).append(connection)
+        self._count += 1
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._all.discard(connection)
+        idle = self._idle.get(connection.key)
+        if idle and connection in idle:
+            idle.remove(connection)
+            self._count -= 1
+        if idle is not None and not idle:
+            del self._idle[connection.key]
+
+    # Connecting
+
+    async def _connect(self, key: object, request: Request, target: Target) -> Connection:
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout):
+                connection = await self._open(key, request, target)
+        except OSError as error:  # TimeoutError and ssl.SSLError are among them
+            for cause, kind, text in _CAUSES:
+                if isinstance(error, cause):
+                    raise ConnectError(kind, f"{target}: {text}") from error
+            raise
+        self._all.add(connection)
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(1.0, self._sweep)
+        return connection
+
+    async def _open(self, key: object, request: Request, target: Target) -> Connection:
+        def make() -> Connection:
+            return Connection(self, key)
+
+        if target.kind == "unix":
+            _, connection = await self.loop.create_unix_connection(make, target.host)
+            return connection
+        host = target.host
+        if target.untrusted:
+            host = await self._public_address(target)
+        if not target.ssl:
+            _, connection = await self.loop.create_connection(make, host, target.port)
+            return connection
+        name = target.host
+        if not target.trust_connect_host:
+            name = split_authority(request.authority)[0].decode("latin-1")
+        _, connection = await self.loop.create_connection(
+            make, host, target.port, ssl=self._context(target), server_hostname=name
+        )
+        return connection
+
+    async def _public_address(self, target: Target) -> str:
+        """Resolve a target that must not lead into the private network (proxying.md 7.3)."""
+        found = await self.loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        for *_, address in found:
+            if _is_private(str(address[0])):
+                raise ExchangeError("destination_ip_prohibited", "Error: Origin host/IP blocked.")
+        return str(found[0][4][0])
+
+    def _context(self, target: Target) -> ssl.SSLContext:
+        key = (target.insecure, target.client_cert, target.client_key)
+        context = self._contexts.get(key)
+        if context is None:
+            context = ssl.create_default_context()
+            if target.insecure:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if target.client_cert:
+                context.load_cert_chain(target.client_cert, target.client_key or None)
+            self._contexts[key] = context
+        return context
+
+    # Care
+
+    def _sweep(self) -> None:
+        """End exchanges with silent origins and connections idle for too long; each second."""
+        now = self.loop.time()
+        for connection in list(self._all):
+            if connection.busy:
+                connection.overdue(now, self._limits.timeout)
+            elif now - connection.since > self._limits.idle:
+                connection.transport.close()
+        self._sweeper = self.loop.call_later(1.0, self._sweep) if self._all else None
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for connection in list(self._all):
+            connection.abort()
+
+
+def _may_repeat(request: Request, error: ExchangeError) -> bool:
+    """Tell whether a request that met a dead pooled connection may be sent once more."""
+    if not error.unanswered:
+        return False
+    return isinstance(request.body, bytes) and request.method in _IDEMPOTENT
+
+
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+
+
+def _is_private(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    parsed = mapped or parsed
+    return any(parsed in network for network in _PRIVATE if network.version == parsed.version)
+
+
