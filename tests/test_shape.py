@@ -18,8 +18,8 @@ PACKAGE = ROOT / "gripproxy"
 # A shell around sockets or processes proves itself by running: tests/wire does that.
 RUN_IN_WIRE = ("front", "origin", "control", "cluster", "report", "app", "supervisor", "cli")
 
-# What a module without statements of its own is called: it states or starts, it does nothing.
-NOTHING_TO_TEST = ("__init__", "__main__", "ports", "jsontext")
+# Modules that state or start something and do nothing themselves.
+NOTHING_TO_TEST = ("__init__", "__main__", "ports")
 
 NAMES_THAT_SAY_NOTHING = (
     "base", "common", "data", "handler", "helper", "helpers", "info", "manager", "misc", "util",
