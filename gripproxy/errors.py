@@ -13,10 +13,12 @@ GripProxyError
 │   ├── InstructError       GRIP instructions of an origin (grip-http.md 2, 3)
 │   ├── ItemError           a published item (publishing.md 2, 3)
 │   ├── PacketError         an envelope: tnetstring, JSON, msgpack (publishing.md 4)
+│   │   └── CommandPacketError  a request that is no command; has the id to reply to
 │   ├── CommandError        a command on the control socket (publishing.md 6)
 │   ├── PatchError          a JSON Patch that does not apply (publishing.md 10)
 │   ├── FilterError         a filter that cannot work on an item (publishing.md 9)
 │   ├── FrameError          a WebSocket frame; has the close code (RFC 6455 7.4)
+│   ├── ControlError        a control message in a WebSocket (websockets.md 5)
 │   ├── EventsError         WebSocket-over-HTTP events of an origin (websockets.md 4.2)
 │   └── CredentialsError    the control port's authentication (publishing.md 14.3)
 ├── OriginError             a request to an origin that got no response
@@ -108,6 +110,14 @@ class PacketError(PeerError):
     """An envelope that does not decode."""
 
 
+class CommandPacketError(PacketError):
+    """A request that is no command; has its id, if that could be read."""
+
+    def __init__(self, text: str, request_id: bytes | None = None) -> None:
+        super().__init__(text)
+        self.request_id = request_id
+
+
 class CommandError(PeerError):
     """A command that cannot be done; `text` is the condition told to the caller."""
 
@@ -131,6 +141,10 @@ class FrameError(PeerError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class ControlError(PeerError):
+    """A control message that is not understood; it is ignored, with a debug line."""
 
 
 class EventsError(PeerError):
