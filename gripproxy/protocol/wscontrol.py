@@ -55,7 +55,7 @@ def judge(opcode: int, start: bytes, prefix: bytes, *, whole: bool) -> Verdict:
 
 
 class Mode(Enum):
-    """When keep-alives go out."""
+    """When a keep-alive goes out."""
 
     IDLE = "idle"  # when nothing has gone to the client for the timeout
     INTERVAL = "interval"  # every timeout, whatever happens

@@ -100,7 +100,7 @@ def test_frames_look_as_the_rfc_shows_them():
     # RFC 6455 5.7.
     assert encode(TEXT, b"Hello") == bytes.fromhex("81 05 48 65 6c 6c 6f")
     assert from_client(TEXT, b"Hello") == bytes.fromhex("81 85 37 fa 21 3d 7f 9f 4d 51 58")
-    assert encode(TEXT, b"Hel", fin=False) == bytes.fromhex("01 03 48 65 6c")
+    assert encode(TEXT, bytes.fromhex("48 65 6c"), fin=False) == bytes.fromhex("01 03 48 65 6c")
     assert encode(CONTINUATION, b"lo") == bytes.fromhex("80 02 6c 6f")
     assert encode(PING, b"Hello") == bytes.fromhex("89 05 48 65 6c 6c 6f")
     assert encode(BINARY, bytes(256))[:4] == bytes.fromhex("82 7e 01 00")
@@ -226,7 +226,7 @@ def test_an_origin_does_not_mask():
 
 
 def test_an_origin_may_send_fragments():
-    frames = encode(TEXT, b"Hel", fin=False) + encode(CONTINUATION, b"lo")
+    frames = encode(TEXT, b"Hell", fin=False) + encode(CONTINUATION, b"o")
     assert messages(read(piecewise(Role.ORIGIN), *bytewise(frames))) == [(TEXT, b"Hello")]
 
 
@@ -236,9 +236,9 @@ def test_many_messages_may_come_at_once():
 
 def test_fragments_are_joined():
     decoder = reader()
-    assert read(decoder, from_client(TEXT, b"Hel", fin=False)) == []
+    assert read(decoder, from_client(TEXT, b"Hell", fin=False)) == []
     assert read(decoder, from_client(CONTINUATION, b"", fin=False)) == []
-    assert read(decoder, from_client(CONTINUATION, b"lo")) == [(TEXT, b"Hello", True, True)]
+    assert read(decoder, from_client(CONTINUATION, b"o")) == [(TEXT, b"Hello", True, True)]
 
 
 def test_small_messages_are_taken_again_after_a_fragmented_one():
@@ -250,10 +250,10 @@ def test_small_messages_are_taken_again_after_a_fragmented_one():
 @pytest.mark.parametrize("make", [reader, piecewise])
 def test_control_frames_between_fragments_come_at_once(make):
     decoder = make()
-    read(decoder, from_client(TEXT, b"Hel", fin=False))
+    read(decoder, from_client(TEXT, b"Hell", fin=False))
     assert read(decoder, from_client(PING, b"now")) == [(PING, b"now", True, True)]
     assert read(decoder, from_client(PONG)) == [(PONG, b"", True, True)]
-    [(_, _, _, last)] = read(decoder, from_client(CONTINUATION, b"lo"))
+    [(_, _, _, last)] = read(decoder, from_client(CONTINUATION, b"o"))
     assert last
 
 
@@ -293,8 +293,8 @@ def test_pieces_come_as_they_arrive():
 
 
 def test_fragments_are_pieces():
-    frames = from_client(TEXT, b"Hel", fin=False) + from_client(CONTINUATION, b"lo")
-    assert read(piecewise(), frames) == [(TEXT, b"Hel", True, False), (TEXT, b"lo", False, True)]
+    frames = from_client(TEXT, b"Hell", fin=False) + from_client(CONTINUATION, b"o")
+    assert read(piecewise(), frames) == [(TEXT, b"Hell", True, False), (TEXT, b"o", False, True)]
 
 
 def test_empty_fragments_vanish():
