@@ -32,7 +32,16 @@ class Tap(Protocol):
 class Pipe:
     """A `Source` that is fed by a connection."""
 
-    __slots__ = ("_done", "_paused", "_pieces", "_receiver", "_size", "_tap", "_trailers", "failure")
+    __slots__ = (
+        "_done",
+        "_paused",
+        "_pieces",
+        "_receiver",
+        "_size",
+        "_tap",
+        "_trailers",
+        "failure",
+    )
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap

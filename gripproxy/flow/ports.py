@@ -5,11 +5,12 @@ Edges satisfy these protocols without knowing who calls them; tests satisfy them
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
 from gripproxy.engine.ports import Held, Sink, Wake
 from gripproxy.protocol.headers import Headers
+from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response, Source
 from gripproxy.protocol.routes import Target
 
@@ -135,3 +136,29 @@ class Tasks(Protocol):
         self, story: Coroutine[None, None, None], *, name: str
     ) -> "asyncio.Task[None]":
         """Run a coroutine; its failure is logged, and it ends with the process."""
+
+
+class Intake(Protocol):
+    """Where publishers' items and operators' commands go (publishing.md 5, 6, 11)."""
+
+    def take(self, items: Sequence[PublishItem]) -> None:
+        """Take items in order; nobody waits for them."""
+
+    async def accept(self, items: Sequence[PublishItem]) -> int:
+        """Take items in order; return how many receivers they have, when every worker has them.
+
+        All are taken before the first wait, so a caller that gives up loses only the answer.
+        """
+
+    async def recover(self) -> None:
+        """Forget last ids and let every HTTP hold ask its origin again."""
+
+    async def refresh(self, *, cid: str | None, channel: str | None) -> None:
+        """Have origins asked for one WebSocket over HTTP, or else for all of a channel.
+
+        Raises:
+            CommandError: `item-not-found`, no WebSocket has this connection id.
+        """
+
+    async def conncheck(self, ids: Sequence[str]) -> list[str]:
+        """Return those connection ids that exist, each once."""

@@ -33,6 +33,8 @@ LOW_WATER = 16384
 DISCARD_MAX = 65536
 DISCARD_SECONDS = 2.0
 
+# What the parser is fed instead of the request line, which has been read already.
+_START = (b"POST / HTTP/1.0", b"POST / HTTP/1.1")
 _FRAMING_FIELDS = fields.CONTENT_LENGTH | fields.TRANSFER_ENCODING
 
 # What the parser says, by a part of its words, and what we say (proxying.md 2).
@@ -136,7 +138,7 @@ class Connection(asyncio.Protocol):
         self.blocked = False
         self.sent = 0  # bytes of body of the present answer
         self.since = 0.0  # when what we wait for began; see `overdue`
-        self._buffer = bytearray()
+        self._buffer = b""
         self._seen = 0
         self._parser: httptools.HttpRequestParser | None = None
         self._headers: list[Field] = []
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
             data = self._feed_body(data)
             if not data:
                 return
-        self._buffer += data
+        self._buffer = self._buffer + data if self._buffer else data
         if self._serving:
             if len(self._buffer) > self._host.limits.head:
                 self._pause_reading()
@@ -323,24 +325,24 @@ class Connection(asyncio.Protocol):
     def _take_head(self) -> bool:
         buffer = self._buffer
         if self._seen == 0:
-            while buffer.startswith(b"\r\n"):  # robustness of RFC 9112 2.2
-                del buffer[:2]
+            blank = 0
+            while buffer.startswith(b"\r\n") and blank < 2:  # robustness of RFC 9112 2.2
+                buffer = self._buffer = buffer[2:]
+                blank += 1
         end = cutting.find_head(buffer, self._seen, self._host.limits.head)
         if end == 0:
             self._seen = len(buffer)
             return False
-        head = bytes(buffer[:end])
-        rest = bytes(buffer[end:])
-        buffer.clear()
+        self._buffer = b""
         self._seen = 0
-        self._begin_request(head, rest)
+        self._begin_request(buffer[:end], buffer[end:])
         return True
 
     def _begin_request(self, head: bytes, rest: bytes) -> None:
         cut = head.index(b"\r\n")
         method, target, version = requests.start_line(head[:cut])
         self._keep = False
-        headers = self._parse_fields(b"POST / HTTP/1.%d%b" % (version, head[cut:]))
+        headers = self._parse_fields(_START[version] + head[cut:])
         request = requests.request(
             method, target, version, headers, secure=self._secure, peer=self.peer
         )
@@ -351,7 +353,7 @@ class Connection(asyncio.Protocol):
         if request.length != 0:
             self._begin_body(request, headers, rest)
         elif rest:
-            self._buffer += rest
+            self._buffer = rest
 
     def _begin_body(self, request: Request, headers: Headers, rest: bytes) -> None:
         self._tail = b""
@@ -363,7 +365,7 @@ class Connection(asyncio.Protocol):
             request.body = source.take()
             request.length = len(request.body)
             self._source = None
-            self._buffer += rest
+            self._buffer = rest
             return
         request.body = source
         self._continue = bool(headers.marks & fields.EXPECT) and request.version == 1
@@ -521,7 +523,8 @@ class Connection(asyncio.Protocol):
         return await self._pump(body)
 
     async def _pump(self, body: Source) -> bool:
-        relay = self._relay = self._host.loop.create_future()
+        relay: asyncio.Future[bool] = self._host.loop.create_future()
+        self._relay = relay
         self._body = body
         try:
             if self.blocked:
@@ -631,8 +634,7 @@ class Connection(asyncio.Protocol):
         head = wire.response_head(
             wire.status_line(1, 101, response.reason), response.headers, b"", self._host.date_line()
         )
-        early = bytes(self._buffer)
-        self._buffer.clear()
+        early, self._buffer = self._buffer, b""
         self._parser = None
         socket = Socket(self, early)
         self.transport.write(head)

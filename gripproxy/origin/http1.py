@@ -353,14 +353,15 @@ class Connection(asyncio.Protocol):
 
     def _length(self, headers: Headers) -> int | None:
         """Return the body's length by RFC 9112 6.3, or None; refuse all that is ambiguous."""
-        codings = headers.get_all(b"transfer-encoding")
+        marks = headers.marks
+        self._codings = bool(marks & fields.TRANSFER_ENCODING)
+        if not marks & (fields.TRANSFER_ENCODING | fields.CONTENT_LENGTH):
+            return None
+        codings = headers.get_all(b"transfer-encoding") if self._codings else []
         lengths = headers.get_all(b"content-length")
-        self._codings = bool(codings)
         if codings:
             if lengths or len(codings) > 1 or codings[0].lower() != b"chunked":
                 raise PeerError("ambiguous or unknown Transfer-Encoding")
-            return None
-        if not lengths:
             return None
         if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
             raise PeerError("invalid Content-Length")
@@ -383,10 +384,15 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            if not self._done:
+            if not self.whole:
                 raise
             self._surplus()
         return b""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the response has come."""
+        return self._done
 
     def on_message_begin(self) -> None:
         """Take note of bytes behind a whole response, if that is what they are."""

@@ -9,7 +9,7 @@ from gripproxy.errors import RequestError
 HEAD_END = b"\r\n\r\n"
 
 
-def find_head(buffer: bytearray, seen: int, limit: int) -> int:
+def find_head(buffer: bytes, seen: int, limit: int) -> int:
     """Return where the head ends (behind its blank line), or 0 if it is not complete.
 
     `seen` bytes were looked at before. Raises RequestError for a head over `limit` bytes and for

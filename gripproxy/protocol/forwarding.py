@@ -88,7 +88,7 @@ class Forwarder:
         self._settings = settings
         self._added: dict[Route, _Added] = {}
         s = settings
-        self._plain = not (s.cdn_loop or s.x_forwarded_for.append or s.set_proto or s.accept_proto)
+        self._always = bool(s.cdn_loop) or s.x_forwarded_for.append
         self._protos = s.set_proto or s.set_protocol or s.accept_proto
 
     def forget_routes(self) -> None:
@@ -127,7 +127,11 @@ class Forwarder:
         if named:
             kept = [f for f in kept if f[0].lower not in named]
         marks &= ~removed
-        if not self._plain or marks & (fields.FORWARDED | fields.CDN_LOOP):
+        if (
+            self._always
+            or marks & (fields.FORWARDED | fields.CDN_LOOP)
+            or (self._protos and request.scheme == b"https")
+        ):
             kept = self._loop(kept)
             added = self._added_to(route, wall, grip=grip)
             kept = kept + added.fields

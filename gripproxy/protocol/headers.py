@@ -187,7 +187,9 @@ class Headers:
 
     def encode(self) -> bytes:
         """Return the field lines, each with its line end."""
-        return b"".join([b"%b%b\r\n" % (field.line, value) for field, value in self.fields])
+        if not self.fields:
+            return b""
+        return b"\r\n".join([field.line + value for field, value in self.fields]) + b"\r\n"
 
 
 # Grammar

@@ -5,6 +5,7 @@ neither `Content-Length` nor `Transfer-Encoding` of a peer is ever copied (proxy
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from gripproxy.errors import GripProxyError
@@ -100,6 +101,8 @@ class Response:
 _PORT_DIGITS_MAX = 16
 
 
+# The same few hosts come again and again.
+@lru_cache(maxsize=1024)
 def split_authority(authority: bytes) -> tuple[bytes, int | None]:
     """Split `host[:port]`: the host in lower case without brackets, the port or None.
 
@@ -117,4 +120,6 @@ def split_authority(authority: bytes) -> tuple[bytes, int | None]:
 
 def has_body(method: bytes, status: int) -> bool:
     """Tell whether a response to this method with this status carries a body (RFC 9110 6.4.1)."""
-    return not (method == b"HEAD" or status in (204, 304) or 100 <= status < 200)
+    return status == 200 and method != b"HEAD" or not (
+        method == b"HEAD" or status in (204, 304) or 100 <= status < 200
+    )

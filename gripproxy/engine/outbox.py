@@ -1,0 +1,51 @@
+"""What is on its way to many: a queue of (delivery, receivers, cursor) (data-plane.md 3).
+
+A small fan-out goes out at once. A large one goes out in parts, so that the loop can write, and
+serve others, in between. Order is kept: while something waits, everything queues behind it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from gripproxy.engine.channels import Holder
+from gripproxy.engine.delivery import Delivery
+
+# Receivers in one part: about 2 ms of work.
+PART = 1000
+
+
+class Outbox:
+    """Deliveries that have not reached all their receivers."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Delivery, Sequence[Holder]]] = deque()
+        self._cursor = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, delivery: Delivery, receivers: Sequence[Holder], *, now: float) -> bool:
+        """Deliver to receivers; return whether `run` has to be called for some of them."""
+        if not self._waiting and len(receivers) <= PART:
+            for holder in receivers:
+                holder.deliver(delivery, now)
+            return False
+        self._waiting.append((delivery, receivers))
+        return len(self._waiting) == 1
+
+    def run(self, now: float, budget: int = PART) -> bool:
+        """Deliver to at most `budget` receivers; return whether more are waiting."""
+        waiting = self._waiting
+        while waiting and budget > 0:
+            delivery, receivers = waiting[0]
+            start = self._cursor
+            part = receivers[start : start + budget]
+            for holder in part:
+                holder.deliver(delivery, now)
+            budget -= len(part)
+            if start + len(part) == len(receivers):
+                waiting.popleft()
+                self._cursor = 0
+            else:
+                self._cursor = start + len(part)
+        return bool(waiting)

@@ -1,0 +1,94 @@
+"""The access lines: one when a request ends or begins to be held (config.md 5.2, 5.3).
+
+Their fields and order are Pushpin's, so that what reads its logs reads ours.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gripproxy.engine.holds import Origin
+from gripproxy.flow.ports import Exchange
+from gripproxy.protocol.messages import Request
+from gripproxy.protocol.routes import Route, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What access lines show (config.md 3.3)."""
+
+    client: bool = False  # log_from
+    user_agent: bool = False
+
+
+class Access:
+    """Writes access lines; with no `line` it writes none, and makes none."""
+
+    def __init__(self, line: Callable[[str], None] | None, settings: Settings) -> None:
+        self._line = line
+        self._settings = settings
+
+    def answered(
+        self,
+        exchange: Exchange,
+        request: Request,
+        route: Route | None,
+        target: Target | None,
+        status: int,
+        *,
+        retry: bool = False,
+    ) -> None:
+        """Tell of a request that was answered."""
+        if self._line is not None:
+            tail = f"code={status} {exchange.sent}"
+            self._line(self._text(request, route, target, tail, retry=retry))
+
+    def broke_off(
+        self, request: Request, route: Route | None, target: Target | None
+    ) -> None:
+        """Tell of a request whose client left, or whose response broke off."""
+        if self._line is not None:
+            self._line(self._text(request, route, target, "error", retry=False))
+
+    def held(
+        self, exchange: Exchange, origin: Origin, channels: Iterable[str], *, retry: bool = False
+    ) -> None:
+        """Tell of a request that is held, and of its channels."""
+        if self._line is None:
+            return
+        self._line(self._text(origin.request, origin.route, None, "accept", retry=retry))
+        uri = origin.request.uri.decode("latin-1")
+        for channel in channels:
+            self._line(f"subscribe {uri} channel={channel}{' retry' if retry else ''}")
+
+    def published(self, channel: str, receivers: int) -> None:
+        """Tell of a released item."""
+        if self._line is not None:
+            self._line(f"publish channel={channel} receivers={receivers}")
+
+    def _text(
+        self,
+        request: Request,
+        route: Route | None,
+        target: Target | None,
+        tail: str,
+        *,
+        retry: bool,
+        positions: Mapping[str, str] | None = None,
+    ) -> str:
+        parts = [f"{request.method.decode('latin-1')} {request.uri.decode('latin-1')}"]
+        if target is not None:
+            parts.append(f"-> {target}{'[http]' if request.websocket and target.over_http else ''}")
+        if self._settings.client and request.peer:
+            parts.append(f"from={request.peer}")
+        referer = request.headers.get(b"referer")
+        if referer:
+            parts.append(f"ref={referer.decode('latin-1')}")
+        if route is not None and route.explicit_id:
+            parts.append(f"route={route.id}")
+        parts.append(tail)
+        if retry:
+            parts.append("retry")
+        agent = request.headers.get(b"user-agent") if self._settings.user_agent else None
+        if agent:
+            parts.append(f"ua={agent.decode('latin-1')}")
+        return " ".join(parts)

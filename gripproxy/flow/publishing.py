@@ -1,0 +1,71 @@
+"""The story of an item (layout.md, *A publish*).
+
+1. It is accepted: decoded and valid, by whatever input it came.
+2. Doubles are dropped and early items held back (`engine.sequencer`), once per instance.
+3. What is released goes to every worker, and there to the hub.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gripproxy.engine.sequencer import Sequencer
+from gripproxy.flow.ports import Clock
+from gripproxy.protocol.items import PublishItem
+
+
+class Released(Protocol):
+    """Where released items go: this process's hub, or all workers."""
+
+    def release(self, items: Sequence[PublishItem]) -> int:
+        """Deliver items here; return how many receivers they have in this process."""
+
+    async def released(self) -> int:
+        """Wait until every worker has taken what was released; return their receivers since."""
+
+
+class Publisher:
+    """Takes items in."""
+
+    def __init__(
+        self,
+        sequencer: Sequencer[PublishItem],
+        out: Released,
+        *,
+        clock: Clock,
+        arm: Callable[[float], None],
+        unknown_format: Callable[[str, str], None],
+    ) -> None:
+        self._sequencer = sequencer
+        self._out = out
+        self._clock = clock
+        self._arm = arm
+        self._unknown_format = unknown_format
+
+    def take(self, items: Sequence[PublishItem]) -> int:
+        """Take items in order; return how many receivers they have in this process."""
+        now = self._clock.now()
+        receivers = 0
+        for item in items:
+            if item.unknown_formats:
+                self._unknown_format(item.channel, item.unknown_formats[0])
+            released = self._sequencer.admit(item, now=now)
+            if released:
+                receivers += self._out.release(released)
+            elif item.prev_id is not None:
+                deadline = self._sequencer.next_deadline()
+                if deadline is not None:
+                    self._arm(deadline)
+        return receivers
+
+    async def accept(self, items: Sequence[PublishItem]) -> int:
+        """Take items in; return how many receivers they have, when every worker has them."""
+        return self.take(items) + await self._out.released()
+
+    def expire(self, now: float) -> None:
+        """Release items whose predecessors have not come in time."""
+        released = self._sequencer.expire(now=now)
+        if released:
+            self._out.release(released)
+        deadline = self._sequencer.next_deadline()
+        if deadline is not None:
+            self._arm(deadline)
