@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.wire.client import wait_until
-from tests.wire.running import Gripproxy, Pushpin, Running
+from tests.wire.running import Gripproxy, Pushpin, Running, free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -74,9 +74,20 @@ class Program:
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        for pid in self.session():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    def session(self) -> set[int]:
+        """What lives of the program and whatever it started."""
+        found = set()
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, _, _, session = entry.read_text().rpartition(")")[2].split()[:4]
+                if int(session) == self.process.pid and state != "Z":
+                    found.add(int(entry.parent.name))
+        return found
 
 
 @contextmanager
@@ -98,3 +109,22 @@ def proxy(
     routes = [f"* 127.0.0.1:{origin_port},over_http{route}"]
     with UNDER_TEST(routes, settings=settings) as running:
         yield running
+
+
+@contextmanager
+def behind(
+    command: Sequence[object], *, cwd: Path, settings: Mapping[str, str] | None = None, **env: str
+) -> Iterator[tuple[Running, Program]]:
+    """The proxy under test in front of an application, which learns its PORT and its GRIP_URL.
+
+    `{port}` and `{control}` in the command become its port and the base of the control API. The
+    key in GRIP_URL is the one with which the proxy signs.
+    """
+    port = free_port()
+    with proxy(port, settings=settings) as running:
+        control = f"http://127.0.0.1:{running.http_port}"
+        words = [str(word).format(port=port, control=control) for word in command]
+        env |= {"PORT": str(port), "GRIP_URL": f"{control}/?iss=pushpin&key=changeme"}
+        with program(words, cwd=cwd, env={**os.environ, **env}) as application:
+            application.wait_to_listen(port)
+            yield running, application
