@@ -49,8 +49,8 @@ class Kind(IntEnum):
     PONG = 10
 
 
-# hot: not frozen, though nobody changes them; freezing these and `PublishItem` costs 0.9 us an
-# item (bench/scenarios.py, ingest-zmq).
+# hot: not frozen, though nobody changes them: freezing costs 0.2 us a format
+# (bench/scenarios.py, ingest-zmq).
 
 
 @dataclass(slots=True)

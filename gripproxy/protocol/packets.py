@@ -142,19 +142,16 @@ def decode_command(message: bytes) -> CommandRequest:
         value = tnetstring.decode(message)
     except PacketError as error:
         raise CommandPacketError(_unreadable(error.text).text) from None
-    request_id = value.get("id") if isinstance(value, dict) else None
-    readable_id = request_id if isinstance(request_id, bytes) else None
-    if not isinstance(value, dict) or not isinstance(request_id, bytes | None):
-        raise _no_command(readable_id)
+    if not isinstance(value, dict):
+        raise CommandPacketError(_unreadable("parse failed").text)
+    given = value.get("id")
+    request_id = given if isinstance(given, bytes) else None
     method = value.get("method")
     args = value.get("args", {})
-    if not isinstance(method, bytes) or not isinstance(args, dict):
-        raise _no_command(readable_id)
-    return CommandRequest(id=readable_id, method=dialects.to_text(method), args=args)
-
-
-def _no_command(request_id: bytes | None) -> CommandPacketError:
-    return CommandPacketError(_unreadable("parse failed").text, request_id)
+    is_readable = request_id is not None or "id" not in value
+    if not is_readable or not isinstance(method, bytes) or not isinstance(args, dict):
+        raise CommandPacketError(_unreadable("parse failed").text, request_id)
+    return CommandRequest(id=request_id, method=dialects.to_text(method), args=args)
 
 
 def encode_reply(request_id: bytes | None, value: Data = None) -> bytes:
