@@ -243,7 +243,7 @@ def _integer(value: bytes) -> int | None:
     if found is None:
         return None
     number = int(found[1] + found[2])
-    return number if -(1 << 31) <= number < 1 << 31 else None
+    return number if number < 1 << 31 else None
 
 
 # What an origin has taken of what it was offered (4.5)
