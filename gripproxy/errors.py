@@ -152,7 +152,11 @@ class EventsError(PeerError):
 
 
 class CredentialsError(PeerError):
-    """Credentials for the control port that are missing or not valid."""
+    """Credentials for the control port that are missing or not valid; `given`: some came."""
+
+    def __init__(self, text: str, *, given: bool) -> None:
+        super().__init__(text)
+        self.given = given
 
 
 # Origins
