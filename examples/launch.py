@@ -36,15 +36,15 @@ def launch(place, *command, prepare=(), module="gripproxy", group=None):
     parser = argparse.ArgumentParser(description=f"Run the example {place.name}.")
     parser.add_argument("--free-ports", action="store_true", help="take any ports that are free")
     ports = _choose_ports(at_will=parser.parse_args().free_ports)
-    if prepare:
-        subprocess.run(prepare, cwd=place, check=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        if prepare:
+            subprocess.run(prepare, cwd=place, check=True)
         _run(place, command, ports)
     except KeyboardInterrupt:
         print()
-    except ExampleError as failed:
+    except (ExampleError, OSError, subprocess.CalledProcessError) as failed:
         sys.exit(str(failed))
 
 
@@ -72,21 +72,17 @@ def _use_environment(module, group):
 
 def _choose_ports(*, at_will):
     ports = {}
-    for name, usual in {**PORTS, "origin": 0}.items():
-        ports[name] = _free(0 if at_will else usual)
-        if usual and not at_will and ports[name] != usual:
-            print(f"Port {usual} is taken: {name} get {ports[name]} instead.")
+    with contextlib.ExitStack() as stack:  # all of them are held until all are found
+        for name, usual in {**PORTS, "origin": 0}.items():
+            probe = stack.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", 0 if at_will else usual))
+            except OSError:
+                probe.bind(("127.0.0.1", 0))
+                print(f"Port {usual} is taken: {name} at {probe.getsockname()[1]} instead.")
+            ports[name] = probe.getsockname()[1]
     return ports
-
-
-def _free(port):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return _free(0)
-        return probe.getsockname()[1]
 
 
 # Processes
