@@ -7,7 +7,17 @@ all the time. Whoever owns the timer arms it for `next()` and hands out what is 
 import heapq
 import itertools
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+
+class Timed(Protocol):
+    """Whatever has moments at which it does something."""
+
+    def due(self, now: float) -> None:
+        """Do what the time has come for; perhaps it is nothing any more."""
+
+    def __hash__(self) -> int: ...
+
 
 Key = TypeVar("Key", bound=Hashable)
 

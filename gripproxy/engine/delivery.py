@@ -4,7 +4,7 @@ Whoever receives it writes the same bytes object. Specification: publishing.md 3
 4.3, 6.2; websockets.md 6.2.
 """
 
-from gripproxy.protocol import wire, wsframes
+from gripproxy.protocol import wire, wsdeflate, wsframes
 from gripproxy.protocol.formats import Action, HttpResponse, HttpStream, WebSocketMessage
 from gripproxy.protocol.items import PublishItem
 
@@ -14,9 +14,9 @@ class Delivery:
     """One released item, and what has been rendered of it."""
 
     __slots__ = (
+        "_packed",
         "channel",
         "chunk",
-        "compressed",
         "frame",
         "id",
         "item",
@@ -40,8 +40,9 @@ class Delivery:
         # What answers a response hold, by the default response that it is built on.
         self.rendered: dict[object, object] = {}
         self.chunk = self.raw = b""
+        # What a WebSocket writes that has neither filters nor compression; None: not so simple.
         self.frame: bytes | None = None
-        self.compressed: bytes | None = None
+        self._packed: bytes | None = None
         # Whether all that a stream needs of it is to be written as it is.
         self.stream_plain = False
         stream = self.stream
@@ -50,8 +51,25 @@ class Delivery:
             self.chunk = wire.chunk(stream.content)
             self.stream_plain = stream.content_filters is None
         message = self.message
-        if message is not None and message.action is Action.SEND and not message.unsendable:
-            self.frame = wsframes.encode(message.kind, message.content)
+        if message is not None and message.action is Action.SEND:
+            if message.unsendable:
+                self.message = None
+            elif not message.content_filters:
+                self.frame = wsframes.encode(message.kind, message.content)
+
+    def packed(self, message: WebSocketMessage) -> bytes:
+        """Return the frame of its message for those who take compressed ones."""
+        if self._packed is None:
+            self._packed = frame(message, message.content, deflates=True)
+        return self._packed
 
     def __repr__(self) -> str:
         return f"<Delivery {self.channel!r} id={self.id!r}>"
+
+
+def frame(message: WebSocketMessage, content: bytes, *, deflates: bool) -> bytes:
+    """Return the frame of a message with this content: its own, or what filters made of it."""
+    packed = wsdeflate.compress(content) if deflates and message.kind <= wsframes.BINARY else None
+    if packed is None:
+        return wsframes.encode(message.kind, content)
+    return wsframes.encode(message.kind, packed, rsv1=True)

@@ -23,7 +23,7 @@ from enum import Enum
 from typing import Protocol
 
 from gripproxy.engine.channels import Kind
-from gripproxy.engine.deadlines import Deadlines
+from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.ports import Framing, Notices, Sink, Wake
 from gripproxy.engine.subscriptions import Passage, Subscription, pass_filters
@@ -55,7 +55,7 @@ class State(Enum):
 class Home(Protocol):
     """What holds need of the hub that they live in."""
 
-    deadlines: "Deadlines[StreamHold | ResponseHold]"
+    deadlines: Deadlines[Timed]
     updates: Updates
     notices: Notices
     queue_bytes: int
@@ -63,7 +63,7 @@ class Home(Protocol):
     def random(self) -> float:
         """Return a random number in 0 to 1: no two holds shall act in step."""
 
-    def set_deadline(self, hold: "StreamHold | ResponseHold", when: float) -> None:
+    def set_deadline(self, holder: Timed, when: float) -> None:
         """Have `due` called at a moment."""
 
     def forget_last_id(self, channel: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gripproxy.engine.channels import Channels, Holder, Kind
-from gripproxy.engine.deadlines import Deadlines
+from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.holds import ResponseHold, StreamHold
 from gripproxy.engine.lastids import LastIds
@@ -53,7 +53,7 @@ class Hub:
         self.notices = notices
         self.random = random
         self.queue_bytes = queue_bytes
-        self.deadlines: Deadlines[Hold] = Deadlines()
+        self.deadlines: Deadlines[Timed] = Deadlines()
         self.updates = Updates(arm)
         self._outbox = Outbox()
         self._more = more
@@ -108,9 +108,9 @@ class Hub:
         for channel in channels:
             self.channels.unsubscribe(channel, holder, now=now)
 
-    def set_deadline(self, hold: Hold, when: float) -> None:
-        """Have a hold's `due` called at a moment."""
-        self.deadlines.set(hold, when)
+    def set_deadline(self, holder: Timed, when: float) -> None:
+        """Have a holder's `due` called at a moment."""
+        self.deadlines.set(holder, when)
         self._arm(when)
 
     def forget_last_id(self, channel: str) -> None:
@@ -155,8 +155,8 @@ class Hub:
 
     def due(self, now: float) -> None:
         """Do what the time has come for."""
-        for hold in self.deadlines.due(now):
-            hold.due(now)
+        for timed in self.deadlines.due(now):
+            timed.due(now)
         for channel in self.channels.due(now):
             self._update(channel.holders[Kind.RESPONSE], channel.holders[Kind.STREAM], now=now)
         for waiting in self.updates.due(now):

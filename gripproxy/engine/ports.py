@@ -8,7 +8,9 @@ left to the connection's own task, which `wake` resumes with a reason.
 from enum import IntEnum
 from typing import Protocol
 
+from gripproxy.errors import FrameError
 from gripproxy.protocol.messages import Response
+from gripproxy.protocol.wsframes import Piece
 
 
 class Framing(IntEnum):
@@ -62,6 +64,70 @@ class Held(Protocol):
 
     def writable(self, now: float) -> None:
         """Take note that the sink is no longer blocked."""
+
+
+class SocketReceiver(Protocol):
+    """Takes what one side of a WebSocket sends. Calls come in order and never wait."""
+
+    def socket_message(self, piece: Piece, now: float) -> None:
+        """Take a message, or a piece of one: text, binary, ping or pong."""
+
+    def socket_close(self, code: int | None, reason: str, now: float) -> None:
+        """Take a close frame; no code if it was empty."""
+
+    def socket_lost(self, error: FrameError | None, now: float) -> None:
+        """Learn that this side is over; no call comes after this.
+
+        None: it vanished. An error: it was failed with the error's code, for what it did (1002,
+        1007, 1009), because it takes nothing (1008), or because the proxy goes away (1012).
+        """
+
+    def socket_writable(self, now: float) -> None:
+        """Learn that what waited has been written: the other side may be read again."""
+
+
+class Socket(Protocol):
+    """One side of an open WebSocket. Calls never wait and never raise, also when it is gone."""
+
+    blocked: bool  # more waits in the connection than its high-water mark
+
+    def send(self, opcode: int, payload: bytes, *, first: bool = True, last: bool = True) -> None:
+        """Send a message, or a piece of one."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send a close frame, once; if the other one has come, the connection ends."""
+
+    def fail(self, code: int, reason: str = "") -> None:
+        """Send a close frame, unless one was sent, and end the connection soon; no up-calls."""
+
+    def drop(self) -> None:
+        """End the connection after what waits has been written; no up-calls come any more."""
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`."""
+
+    def resume(self, now: float) -> None:
+        """Read on."""
+
+    def pending(self) -> int:
+        """Return how many bytes wait in the connection, beside the kernel's buffers."""
+
+
+class ClientSocket(Socket, Protocol):
+    """The client's side of a WebSocket."""
+
+    touched: float  # when something was written last; set by whoever writes
+    pings: bool  # whether the proxy pings an idle client
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the client takes compressed messages."""
+
+    def attach(self, receiver: SocketReceiver, *, whole: bool) -> None:
+        """Name the receiver; with `whole` it gets whole messages only. Held frames follow."""
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame that is ready."""
 
 
 class Notices(Protocol):

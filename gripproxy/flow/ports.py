@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
-from gripproxy.engine.ports import Held, Sink, Wake
+from gripproxy.engine.ports import ClientSocket, Held, Sink, Socket, SocketReceiver, Wake
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response, Source
 from gripproxy.protocol.routes import Target
-
+from gripproxy.protocol.wshandshake import Agreed
 
 Interim = Callable[[int, bytes, Headers], None]
 
@@ -23,6 +23,11 @@ class Exchange(Sink, Protocol):
 
     request: Request
     sent: int  # bytes of the answer's body so far
+    shielded: bool  # the story goes on although its client leaves before the answer
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
 
     async def answer(self, response: Response) -> None:
         """Send a whole response; return when its body has been handed over.
@@ -45,56 +50,25 @@ class Exchange(Sink, Protocol):
     def interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Pass an interim response on to a client that understands it."""
 
-    def upgrade(self, response: Response) -> "ClientSocket":
-        """Answer a WebSocket handshake with 101; the framing fields are added here."""
+    def upgrade(self, response: Response) -> ClientSocket:
+        """Answer a WebSocket handshake with 101; the framing fields are added here.
+
+        The task goes on being woken when the client has left; the story says when it is over,
+        with `end`.
+        """
 
 
 Resume = Callable[[Exchange, Held, Wake], Awaitable[None]]
 
 
-class SocketReceiver(Protocol):
-    """Takes what one side of a WebSocket sends. Calls come in order and never wait."""
-
-    def socket_message(self, opcode: int, payload: bytes, *, first: bool, last: bool) -> None:
-        """Take a message, or a piece of one: text (1), binary (2), ping (9), pong (10)."""
-
-    def socket_close(self, code: int | None, reason: str) -> None:
-        """Take a close frame."""
-
-    def socket_lost(self, error: Exception | None) -> None:
-        """Learn that the connection is gone; no call comes after this."""
-
-    def socket_writable(self) -> None:
-        """Learn that what waited has been written: the other side may be read again."""
-
-
-class Socket(Sink, Protocol):
-    """One side of a WebSocket, open. `write` takes frames."""
-
-    def attach(self, receiver: SocketReceiver, *, whole: bool) -> None:
-        """Name the receiver; with `whole` it gets whole messages only. Held frames follow."""
-
-    def pause(self) -> None:
-        """Read nothing more until `resume`."""
-
-    def resume(self) -> None:
-        """Read on."""
-
-    def close(self, code: int | None, reason: str) -> None:
-        """Send a close frame, once."""
-
-    def drop(self) -> None:
-        """End the connection without a frame, after what waits has been written."""
-
-
-class ClientSocket(Socket, Protocol):
-    """The client's side of a WebSocket."""
-
-
 class OriginSocket(Socket, Protocol):
     """The origin's side of a WebSocket."""
 
-    response: Response
+    response: Response  # its 101
+    agreed: Agreed
+
+    def attach(self, receiver: SocketReceiver, now: float) -> None:
+        """Name the receiver, which gets pieces as they come. Frames held so far follow."""
 
 
 class Origin(Protocol):
@@ -113,9 +87,7 @@ class Origin(Protocol):
             OriginTimeoutError: silent for too long.
         """
 
-    async def connect(
-        self, request: Request, target: Target
-    ) -> "OriginSocket | Response":
+    async def connect(self, request: Request, target: Target) -> "OriginSocket | Response":
         """Open a WebSocket to a target; a `Response` is its refusal. Raises as `send`."""
 
 
@@ -132,9 +104,7 @@ class Clock(Protocol):
 class Tasks(Protocol):
     """Owns the tasks that no connection owns."""
 
-    def start(
-        self, story: Coroutine[None, None, None], *, name: str
-    ) -> "asyncio.Task[None]":
+    def start(self, story: Coroutine[None, None, None], *, name: str) -> "asyncio.Task[None]":
         """Run a coroutine; its failure is logged, and it ends with the process."""
 
 

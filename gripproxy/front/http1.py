@@ -17,11 +17,11 @@ from typing import Protocol, cast
 import httptools
 
 from gripproxy.engine.pipe import Pipe
-from gripproxy.engine.ports import Framing, Held, Wake
+from gripproxy.engine.ports import ClientSocket, Framing, Held, Wake
 from gripproxy.errors import ClientGoneError, GripProxyError, RequestError
-from gripproxy.flow.ports import ClientSocket, Exchange, Resume
+from gripproxy.flow.ports import Exchange, Resume
 from gripproxy.front.websocket import Socket
-from gripproxy.protocol import cutting, requests, wire
+from gripproxy.protocol import cutting, requests, wire, wsdeflate, wshandshake
 from gripproxy.protocol import headers as fields
 from gripproxy.protocol.headers import Field, Headers
 from gripproxy.protocol.messages import Request, Response, Source, has_body
@@ -35,6 +35,7 @@ DISCARD_SECONDS = 2.0
 
 # What the parser is fed instead of the request line, which has been read already.
 _START = (b"POST / HTTP/1.0", b"POST / HTTP/1.1")
+_UPGRADED = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n"
 _FRAMING_FIELDS = fields.CONTENT_LENGTH | fields.TRANSFER_ENCODING
 
 # What the parser says, by a part of its words, and what we say (proxying.md 2).
@@ -59,6 +60,7 @@ class Limits:
     write_timeout: float = 60.0
     write_buffer: int = 1_048_576
     ping_interval: float = 30.0
+    message_max: int = 1_000_000
     compression: bool = False
 
 
@@ -111,6 +113,7 @@ class Connection(asyncio.Protocol):
         "_secure",
         "_seen",
         "_serving",
+        "_socket",
         "_source",
         "_stalled",
         "_tail",
@@ -121,6 +124,7 @@ class Connection(asyncio.Protocol):
         "peer",
         "request",
         "sent",
+        "shielded",
         "since",
         "task",
         "transport",
@@ -137,6 +141,7 @@ class Connection(asyncio.Protocol):
         self.framing = Framing.CHUNKED
         self.blocked = False
         self.sent = 0  # bytes of body of the present answer
+        self.shielded = False
         self.since = 0.0  # when what we wait for began; see `overdue`
         self._buffer = b""
         self._seen = 0
@@ -144,6 +149,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[Field] = []
         self._marks = 0
         self._message_done = False
+        self._socket: Socket | None = None
         self._source: Pipe | None = None
         self._left: int | None = 0  # bytes of a body that are still to come; None: chunked
         self._tail = b""
@@ -167,6 +173,8 @@ class Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         state = "held" if self._held else "serving" if self._serving else "reading"
+        if self._socket is not None:
+            state = "upgraded"
         return f"<Connection {self.peer or 'local'} {state}>"
 
     # Up-calls of the transport
@@ -213,7 +221,8 @@ class Connection(asyncio.Protocol):
             self._held = None
             self._ended = True
             held.gone(self._host.loop.time())
-        if self._serving and not self._answered and self.task is not None:
+        cancel = self._serving and not self._answered and not self.shielded
+        if cancel and self.task is not None:
             self.task.cancel()
         self._wake_task()
         self._host.closed(self)
@@ -250,6 +259,7 @@ class Connection(asyncio.Protocol):
     async def _serve(self) -> None:
         self._serving = True
         self._answered = False
+        self.shielded = False
         self.sent = 0
         await self._host.serve(self)
         while self._held is not None:
@@ -296,6 +306,9 @@ class Connection(asyncio.Protocol):
 
     def _let_go(self) -> None:
         """End the connection: at once, or when a client has read an early answer."""
+        if self._socket is not None:
+            self._socket.drop()
+            return
         if self.transport.is_closing():
             return
         if self._left != 0 and not self._eof:
@@ -591,7 +604,7 @@ class Connection(asyncio.Protocol):
         self._held = held
         self._resume = resume
         self._ended = False
-        if self._eof:
+        if self._eof and self._socket is None:
             self._ended = True
             held.gone(self._host.loop.time())
 
@@ -627,19 +640,43 @@ class Connection(asyncio.Protocol):
         self._ended = True
         self._wake_task()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self.transport.is_closing()
+
     def upgrade(self, response: Response) -> ClientSocket:
         """Answer a WebSocket handshake with 101; see `flow.ports.Exchange`."""
         self._answered = True
         self._keep = False
-        head = wire.response_head(
-            wire.status_line(1, 101, response.reason), response.headers, b"", self._host.date_line()
-        )
+        self.framing = Framing.FRAMES
+        asked = self.request.headers
+        deflate: wsdeflate.Agreement | None = None
+        if self._host.limits.compression:
+            deflate = wshandshake.deflate(asked.get_all(b"sec-websocket-extensions"))
+        lines = _UPGRADED % wshandshake.accept(asked.get(b"sec-websocket-key") or b"")
+        if deflate is not None:
+            lines += b"Sec-WebSocket-Extensions: %b\r\n" % deflate.answer
+        line = wire.status_line(1, 101, response.reason)
         early, self._buffer = self._buffer, b""
         self._parser = None
-        socket = Socket(self, early)
-        self.transport.write(head)
-        self.framing = Framing.FRAMES
+        self._headers = []
+        self._socket = socket = Socket(self, self._host, early, deflate)
+        self.transport.set_protocol(socket)
+        if not self.transport.is_closing():
+            self.transport.write(wire.response_head(line, response.headers, lines, b""))
+            self._resume_reading()
         return socket
+
+    @property
+    def half_closed(self) -> bool:
+        """Whether the client has sent all that it will ever send."""
+        return self._eof
+
+    def upgraded_lost(self) -> None:
+        """Take note that the client of a WebSocket is gone; its story says when it is over."""
+        self._eof = True
+        self._host.closed(self)
 
     # Writing
 
@@ -704,7 +741,9 @@ class Connection(asyncio.Protocol):
     def overdue(self, now: float) -> None:
         """End the connection if what it waits for has not come in time; called each second."""
         limits = self._host.limits
-        if self.transport.get_write_buffer_size() and self._is_stalled(now):
+        if self._socket is not None:
+            self._socket.overdue(now)
+        elif self.transport.get_write_buffer_size() and self._is_stalled(now):
             self.cut()
         elif self._held is not None or (self._serving and self._left == 0):
             return
@@ -728,9 +767,17 @@ class Connection(asyncio.Protocol):
         return now - when > self._host.limits.write_timeout
 
     def drain(self) -> None:
-        """End an idle connection; one that serves ends after its answer."""
+        """End an idle connection; one that serves ends after its answer.
+
+        A WebSocket is closed with 1012; one whose origin has not accepted yet is refused.
+        """
         self._keep = False
-        if not self._serving:
+        if self._socket is not None:
+            self._socket.drain()
+        elif not self._serving:
+            self.transport.close()
+        elif self.request.websocket and not self._answered:
+            self._refuse(RequestError(503, "The proxy is going away."))
             self.transport.close()
 
 
