@@ -5,6 +5,9 @@ Two kinds matter most: the operator's (`UsageError`) and a peer's (`PeerError`).
 GripProxyError
 ├── UsageError              the operator's: configuration, routes, command line; exit code 2
 │   ├── ConfigError         an option, its place and the fix
+│   ├── ConfigErrors        all that is wrong with a configuration, at once
+│   ├── OptionValueError    a value that an option cannot have
+│   ├── ConfigErrors        several of these
 │   ├── RouteError          a line of the routes file
 │   ├── KeySourceError      a key that cannot be read
 │   └── ListenError         an endpoint that cannot be opened
@@ -28,6 +31,8 @@ GripProxyError
 └── ClientGoneError              the client left in the middle of something
 """
 
+from collections.abc import Sequence
+
 
 class GripProxyError(Exception):
     """Anything that the proxy raises on purpose."""
@@ -46,6 +51,30 @@ class ConfigError(UsageError):
     def __init__(self, place: str, text: str) -> None:
         super().__init__(f"{place}: {text}")
         self.place = place
+        self.text = text
+
+
+class ConfigErrors(UsageError):  # noqa: N818  # several at once
+    """Everything that is wrong with a configuration."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
+class ConfigErrors(UsageError):
+    """All that is wrong with a configuration; one line each."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
+class OptionValueError(UsageError):
+    """A value that an option cannot have; whoever knows its place makes another error of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
         self.text = text
 
 
@@ -181,7 +210,7 @@ class ConnectError(OriginError):
 class ExchangeError(OriginError):
     """The origin was reached, but no valid and whole response came.
 
-    `unsent` is true if nothing of the request was written, `unanswered` if no byte of a
+    `unsent` is true if the request was not wholly written, `unanswered` if no byte of a
     response came: together with the method they decide whether a retry is safe.
     """
 
