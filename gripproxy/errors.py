@@ -5,8 +5,6 @@ Two kinds matter most: the operator's (`UsageError`) and a peer's (`PeerError`).
 GripProxyError
 ├── UsageError              the operator's: configuration, routes, command line; exit code 2
 │   ├── ConfigError         an option, its place and the fix
-│   ├── ConfigErrors        all that is wrong with a configuration, at once
-│   ├── OptionValueError    a value that an option cannot have
 │   ├── ConfigErrors        several of these
 │   ├── RouteError          a line of the routes file
 │   ├── KeySourceError      a key that cannot be read
@@ -60,22 +58,6 @@ class ConfigErrors(UsageError):  # noqa: N818  # several at once
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
         self.errors = tuple(errors)
-
-
-class ConfigErrors(UsageError):
-    """All that is wrong with a configuration; one line each."""
-
-    def __init__(self, errors: Sequence[ConfigError]) -> None:
-        super().__init__("\n".join(str(error) for error in errors))
-        self.errors = tuple(errors)
-
-
-class OptionValueError(UsageError):
-    """A value that an option cannot have; whoever knows its place makes another error of it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 class RouteError(UsageError):
