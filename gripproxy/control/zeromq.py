@@ -7,10 +7,10 @@ waits for it, answered; it never stops the others.
 
 import asyncio
 import errno
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import zmq
@@ -76,18 +76,10 @@ class Endpoints:
 class Inputs:
     """The sockets of one instance. `warn` takes a key, by which it throttles, and a text."""
 
-    def __init__(
-        self,
-        endpoints: Endpoints,
-        intake: Intake,
-        commands: Commands,
-        *,
-        tasks: Tasks,
-        warn: Warn,
-    ) -> None:
+    def __init__(self, endpoints: Endpoints, intake: Intake, *, tasks: Tasks, warn: Warn) -> None:
         self._endpoints = endpoints
         self._intake = intake
-        self._commands = commands
+        self._commands = Commands(intake, endpoints.uris())
         self._tasks = tasks
         self._warn = warn
         self._context = zmq.Context()
@@ -95,6 +87,7 @@ class Inputs:
         self._sub: _Reader[bytes] | None = None
         self._router: _Reader[zmq.Frame]
         self._running = 0
+        self._files: dict[Path, int] = {}
 
     def __repr__(self) -> str:
         names = ", ".join(self._endpoints.uris())
@@ -162,14 +155,18 @@ class Inputs:
             taken = error.errno == errno.EADDRINUSE
             fix = f"set another with --set {key}=ENDPOINT" if taken else ""
             raise ListenError(option, spec, _reason(error), fix) from error
-        mode = self._endpoints.ipc_file_mode
         # A path that begins with `@` is no file.
-        if mode is not None and spec.startswith("ipc://") and not spec.startswith("ipc://@"):
+        if spec.startswith("ipc://") and not spec.startswith("ipc://@"):
             try:
-                os.chmod(spec.removeprefix("ipc://"), mode)
+                self._own_file(Path(spec.removeprefix("ipc://")))
             except OSError as error:
                 reason = f"unable to set permissions: {_reason(error)}"
                 raise ListenError(option, spec, reason) from error
+
+    def _own_file(self, path: Path) -> None:
+        self._files[path] = path.stat().st_ino
+        if self._endpoints.ipc_file_mode is not None:
+            path.chmod(self._endpoints.ipc_file_mode)
 
     def _read_items(self, socket: Socket, name: str, parts: int) -> "_Reader[bytes]":
         receive = partial(socket.recv_multipart, zmq.NOBLOCK)
@@ -192,6 +189,11 @@ class Inputs:
         for reader in readers:
             reader.close()
         self._context.destroy(linger=0)
+        # The library leaves the files; one that has been bound anew since is not ours any more.
+        for path, number in self._files.items():
+            if path.exists() and path.stat().st_ino == number:
+                path.unlink()
+        self._files.clear()
 
     # Subscriptions
 
@@ -368,5 +370,5 @@ def _request(envelope: list[bytes], content: list[bytes]) -> CommandRequest:
 
 def _reason(error: OSError | zmq.ZMQError) -> str:
     """Return what the system says, as part of a sentence."""
-    text = error.strerror or str(error)
+    text = zmq.strerror(error.errno or 0)
     return text[:1].lower() + text[1:]

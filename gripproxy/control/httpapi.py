@@ -1,0 +1,264 @@
+"""The HTTP control API (publishing.md 11, 14): `/publish`, `/recover`, and who may use them.
+
+`ControlApi.serve` is served by a `front.server.Server` of its own, which reads requests and frames
+answers. Checked in this order, the first that fails is the answer: the length of the body (11.1),
+credentials (14.3), where the request comes from, `Accept` (11.2), path and method (11.3), and
+only then the body, which nobody has read before.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from gripproxy.errors import (
+    ClientGoneError,
+    CredentialsError,
+    ItemError,
+    PacketError,
+    RequestError,
+)
+from gripproxy.flow import bodies
+from gripproxy.flow.ports import Clock, Exchange, Intake
+from gripproxy.protocol import answers, credentials, jsontext, packets
+from gripproxy.protocol import headers as fields
+from gripproxy.protocol.credentials import Credentials
+from gripproxy.protocol.headers import Headers
+from gripproxy.protocol.jsontext import Json
+from gripproxy.protocol.messages import Request, Response
+from gripproxy.protocol.phrases import phrase
+
+BODY_MAX = 1_000_000
+
+# Requests that may come without saying whether they have a body.
+_BODILESS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
+_LENGTH_FIELDS = fields.CONTENT_LENGTH | fields.TRANSFER_ENCODING
+
+# The hosted service has its publishers name it in the path.
+_SERVICE = re.compile(rb"/service/[^/]+(/publish)")
+
+_HEADER_FAILED = "Failed to parse request header."
+_TOO_LARGE = "Request body too large."
+_LENGTH_REQUIRED = "Request requires Content-Length."
+
+# What the server refuses, by the end of its text, and what is told here instead.
+_REFUSALS = (
+    ("invalid content length", 400, "Bad Content-Length."),
+    ("unsupported transfer encoding", 411, _LENGTH_REQUIRED),
+)
+_REFUSALS_BY_STATUS = {
+    400: (400, _HEADER_FAILED),
+    414: (400, "Request header too large."),
+    431: (400, "Request header too large."),
+}
+
+
+class Form(Enum):
+    """What an answer that is no error is written in."""
+
+    TEXT = "text/plain"
+    JSON = "application/json"
+
+
+_FORMS = {
+    b"text/plain": Form.TEXT,
+    b"text/*": Form.TEXT,
+    b"*/*": Form.TEXT,
+    b"*": Form.TEXT,
+    b"application/json": Form.JSON,
+    b"application/*": Form.JSON,
+}
+
+# An answer, and what its log line has at the end.
+Answer = tuple[Response, str]
+Endpoint = Callable[[Request, Form], Awaitable[Answer]]
+
+
+class ControlApi:
+    """Answers requests to the control port.
+
+    `warn` takes a key, by which it throttles, and a text; `log` gets a line for each answer.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        clock: Clock,
+        warn: Callable[[str, str], None],
+        log: Callable[[str], None] | None = None,
+        credentials: Credentials | None = None,
+        body_max: int = BODY_MAX,
+    ) -> None:
+        self._intake = intake
+        self._clock = clock
+        self._warn = warn
+        self._log = log
+        self._credentials = credentials
+        self._body_max = body_max
+        self._endpoints: dict[bytes, Endpoint] = {
+            b"/publish": self._publish,
+            b"/recover": self._recover,
+        }
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        request = exchange.request
+        try:
+            response, tail = await self._answer(request)
+        except ClientGoneError:
+            exchange.cut()
+            return
+        await exchange.answer(response)
+        if self._log is not None:
+            line = f"{_shown(request.method)} {_shown(request.target)}"
+            self._log(f"control: {line} code={response.status} {exchange.sent}{tail}")
+
+    def refused(self, peer: str, error: RequestError) -> Response:
+        """Return the answer to what the server could not read as a request."""
+        status, text = _told(error)
+        if self._log is not None:
+            self._log(f"control: refused from={peer} code={status} {error.text}")
+        return _text(status, text)
+
+    async def _answer(self, request: Request) -> Answer:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal, ""
+        form = _form(request.headers)
+        if form is None:
+            return _NOT_ACCEPTABLE, ""
+        path = _path(request)
+        if path == b"/":
+            return _ROOT, ""
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
+            return _NOT_FOUND, ""
+        if request.method != b"POST":
+            text = f"Method not allowed: {_shown(request.method)}."
+            return _text(405, text, (b"Allow", b"POST")), ""
+        try:
+            return await endpoint(request, form)
+        except bodies.TooLargeError:
+            return _text(400, _TOO_LARGE), ""
+        except RequestError as error:
+            text = error.text if error.status == 408 else "Failed to parse request body."
+            return _text(error.status, text), ""
+
+    # Before the body
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request that is not to be looked at any further."""
+        if not request.headers.marks & _LENGTH_FIELDS and request.method not in _BODILESS:
+            return _text(411, _LENGTH_REQUIRED)
+        if request.length is not None and request.length > self._body_max:
+            return _text(400, _TOO_LARGE)
+        trusted = False
+        if self._credentials is not None:
+            try:
+                self._credentials.check(request.headers, self._clock.wall())
+                trusted = True
+            except CredentialsError as error:
+                if not _is_open(request):
+                    self._warn_of(request, error.text)
+                    challenge = (b"WWW-Authenticate", credentials.challenge(error))
+                    return _text(401, f"Unauthorized: {error.text}.", challenge)
+        if not trusted and credentials.is_cross_origin(request.headers):
+            self._warn_of(request, "cross-origin")
+            return _text(403, credentials.CROSS_ORIGIN)
+        return None
+
+    def _warn_of(self, request: Request, reason: str) -> None:
+        line = f"{_shown(request.method)} {_shown(request.target)}"
+        text = f"control: {line} from={request.peer} refused: {reason}"
+        self._warn(f"control {request.peer}", text)
+
+    # Endpoints
+
+    async def _publish(self, request: Request, form: Form) -> Answer:
+        try:
+            body = await bodies.collect(request.body, self._body_max)
+            batch = packets.decode_batch(body, request.headers.get(b"content-type"))
+        except PacketError as error:
+            return _text(400, error.text), ""
+        except ItemError as error:
+            return _text(400, f"Invalid format: {error.text}"), ""
+        receivers = await self._intake.accept(batch)
+        tail = f" items={len(batch)}"
+        if form is Form.TEXT:
+            return _PUBLISHED, tail
+        receipt: Json = {"items": len(batch), "message": "Published", "receivers": receivers}
+        return _json(receipt), tail
+
+    async def _recover(self, request: Request, form: Form) -> Answer:
+        # What is in the body does not matter, but it has to come.
+        await bodies.collect(request.body, self._body_max)
+        await self._intake.recover()
+        return _UPDATED[form], ""
+
+
+# Requests
+
+
+def _form(headers: Headers) -> Form | None:
+    """Return what `Accept` asks for: the last form that is known, whatever its weight."""
+    accepted = headers.get_all(b"accept")
+    if not accepted:
+        return Form.TEXT
+    found = None
+    for member in fields.tokens(accepted):
+        found = _FORMS.get(member.partition(b";")[0].rstrip(b" \t"), found)
+    return found
+
+
+def _path(request: Request) -> bytes:
+    path = request.path.removesuffix(b"/") or b"/"
+    service = _SERVICE.fullmatch(path)
+    return service[1] if service is not None else path
+
+
+def _is_open(request: Request) -> bool:
+    """Tell whether a request needs no credentials: it tells nothing and changes nothing."""
+    return request.method in {b"GET", b"HEAD"} and _path(request) == b"/"
+
+
+def _shown(text: bytes) -> str:
+    return text.decode("latin-1")
+
+
+# Answers
+
+
+def _told(error: RequestError) -> tuple[int, str]:
+    """Return the status and the text of 11.1 for what the server refuses."""
+    for end, status, text in _REFUSALS:
+        if error.text.endswith(end):
+            return status, text
+    return _REFUSALS_BY_STATUS.get(error.status, (error.status, error.text))
+
+
+def _text(status: int, text: str, *first: tuple[bytes, bytes]) -> Response:
+    """Return a text answer; `first` are the fields before `Content-Type`."""
+    response = answers.text(status, text)
+    if first:
+        response.headers = Headers([*first, *response.headers])
+    return response
+
+
+def _json(value: Json) -> Response:
+    body = jsontext.encode(value, sort_keys=True) + b"\n"
+    return Response(
+        status=200,
+        reason=phrase(200),
+        headers=Headers([(b"Content-Type", b"application/json")]),
+        body=body,
+        length=len(body),
+    )
+
+
+_ROOT = _text(200, "Pushpin API")
+_NOT_FOUND = _text(404, "Not Found")
+_NOT_ACCEPTABLE = _text(
+    406, "Not Acceptable. Supported formats are text/plain and application/json."
+)
+_PUBLISHED = _text(200, "Published")
+_UPDATED = {Form.TEXT: _text(200, "Updated"), Form.JSON: _json({"message": "Updated"})}
