@@ -225,6 +225,12 @@ def test_an_origin_does_not_mask():
     ]
 
 
+@pytest.mark.parametrize("size", [5, 200, 70_000])
+def test_the_frames_of_an_origin_may_come_byte_by_byte(size):
+    chunks = bytewise(encode(BINARY, bytes(size)))
+    assert messages(read(reader(role=Role.ORIGIN), *chunks)) == [(BINARY, bytes(size))]
+
+
 def test_an_origin_may_send_fragments():
     frames = encode(TEXT, b"Hell", fin=False) + encode(CONTINUATION, b"o")
     assert messages(read(piecewise(Role.ORIGIN), *bytewise(frames))) == [(TEXT, b"Hello")]
@@ -357,9 +363,14 @@ def test_a_control_frame_must_be_whole():
     assert_fails(reader(), 1002, "fragmented control frame", from_client(PING, fin=False))
 
 
-def test_a_control_frame_must_be_short():
+def test_a_control_frame_may_be_as_long_as_allowed():
     assert read(reader(), from_client(PING, bytes(125))) == [(PING, bytes(125), True, True)]
-    assert_fails(reader(), 1002, "control frame over 125 bytes", from_client(PING, bytes(126)))
+
+
+@pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
+def test_a_control_frame_must_be_short(opcode):
+    frame = from_client(opcode, b"\x03\xe8".ljust(126))
+    assert_fails(reader(), 1002, "control frame over 125 bytes", frame)
 
 
 def test_a_continuation_needs_a_beginning():
@@ -372,16 +383,16 @@ def test_a_message_must_end_before_the_next():
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("head", "size"),
     [
-        b"\x82\xfe\x00\x00",
-        b"\x82\xfe\x00\x7d",
-        b"\x82\xff\x00\x00\x00\x00\x00\x00\x00\x05",
-        b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff",
+        (b"\x82\xfe\x00\x00", 0),
+        (b"\x82\xfe\x00\x7d", 125),
+        (b"\x82\xff\x00\x00\x00\x00\x00\x00\x00\x05", 5),
+        (b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff", 65_535),
     ],
 )
-def test_the_length_must_be_in_the_shortest_form(head):
-    assert_fails(reader(), 1002, "length not in its shortest form", head + MASK + bytes(9))
+def test_the_length_must_be_in_the_shortest_form(head, size):
+    assert_fails(reader(), 1002, "length not in its shortest form", head + MASK + bytes(size))
     assert_fails(reader(), 1002, "length not in its shortest form", *bytewise(head))
 
 
@@ -574,7 +585,9 @@ def test_a_decoder_tells_where_it_is():
 
 @st.composite
 def conversations(draw):
-    """The frames of some messages, with control frames between; and the messages."""
+    """Who sends, the frames of some messages with control frames between, and the messages."""
+    role = draw(st.sampled_from(Role))
+    mask = MASK if role is Role.CLIENT else None
     frames = []
     sent = []
     for _ in range(draw(st.integers(1, 5))):
@@ -588,18 +601,19 @@ def conversations(draw):
         for index, part in enumerate(parts):
             if draw(st.booleans()):
                 control = (draw(st.sampled_from([PING, PONG])), draw(st.binary(max_size=125)))
-                frames.append(from_client(*control))
+                frames.append(encode(*control, mask=mask))
                 sent.append(control)
             frames.append(
-                from_client(
+                encode(
                     CONTINUATION if index else opcode,
                     part,
                     fin=index == len(parts) - 1,
                     rsv1=packed and not index,
+                    mask=mask,
                 )
             )
         sent.append((opcode, payload))
-    return b"".join(frames), sent
+    return role, b"".join(frames), sent
 
 
 cuts = st.lists(st.integers(0, 1_000_000), max_size=20)
@@ -607,9 +621,9 @@ cuts = st.lists(st.integers(0, 1_000_000), max_size=20)
 
 @given(conversations(), cuts, st.booleans())
 def test_what_is_sent_is_read_however_it_is_cut(conversation, places, fresh):
-    data, sent = conversation
-    whole = reader(deflate=Agreement(fresh=fresh))
-    pieces = piecewise(deflate=Agreement(fresh=fresh))
+    role, data, sent = conversation
+    whole = reader(role=role, deflate=Agreement(fresh=fresh))
+    pieces = piecewise(role, deflate=Agreement(fresh=fresh))
     assert messages(read(whole, *cut(data, places))) == sent
     assert messages(read(pieces, *cut(data, places))) == sent
     assert whole.error is pieces.error is None
@@ -624,15 +638,19 @@ def outcome(decoder, *chunks):
 def test_damaged_frames_are_read_or_refused_alike_by_whole_messages_and_by_pieces(
     conversation, damage, places
 ):
-    damaged = bytearray(conversation[0])
+    role, intact, _ = conversation
+    damaged = bytearray(intact)
     for place, bits in damage:
         damaged[place % len(damaged)] ^= bits
     data = bytes(damaged)
-    agreement = Agreement(fresh=True)
-    expected = outcome(reader(1 << 70, deflate=agreement), data)
-    assert outcome(piecewise(deflate=agreement), data) == expected
-    assert outcome(reader(1 << 70, deflate=agreement), *cut(data, places)) == expected
-    assert outcome(piecewise(deflate=agreement), *cut(data, places)) == expected
+
+    def decoder(max_message):
+        return reader(max_message, role, Agreement(fresh=True))
+
+    expected = outcome(decoder(1 << 70), data)
+    assert outcome(decoder(None), data) == expected
+    assert outcome(decoder(1 << 70), *cut(data, places)) == expected
+    assert outcome(decoder(None), *cut(data, places)) == expected
 
 
 @given(st.binary(max_size=300), st.sampled_from(Role), st.sampled_from([None, 0, 100]))
