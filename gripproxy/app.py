@@ -6,43 +6,70 @@ values that they need.
 """
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import logging
+import os
+import pickle
 import random
+import signal
 import socket
 import ssl
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 
+from gripproxy.cluster.wire import Message, Value
+from gripproxy.cluster.workers import Link
 from gripproxy.config import Config
-from gripproxy.engine.channels import Channels
+from gripproxy.control.httpapi import ControlApi
+from gripproxy.control.zeromq import Endpoints, Inputs
+from gripproxy.engine.channels import Channels, Kind
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.sequencer import Sequencer
-from gripproxy.errors import RequestError
+from gripproxy.engine.sockets import Sessions, SocketSession
+from gripproxy.errors import CommandError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.holding import Holder
-from gripproxy.flow.ports import Interim
-from gripproxy.flow.publishing import Publisher
+from gripproxy.flow.opening import Opener
+from gripproxy.flow.overhttp import Carrier
+from gripproxy.flow.ports import Interim, Operations, OriginSocket
+from gripproxy.flow.publishing import Publisher, Released
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.request import Settings as RequestSettings
+from gripproxy.flow.sockets import SocketFlow
+from gripproxy.flow.websocket import Relay
 from gripproxy.front.http1 import Limits
 from gripproxy.front.server import Server
-from gripproxy.logs import Lines, Throttle
+from gripproxy.logs import Levels, Lines, Throttle, reopen, set_up
 from gripproxy.origin.builtin import Builtin
 from gripproxy.origin.pool import Limits as OriginLimits
 from gripproxy.origin.pool import Pool
-from gripproxy.protocol import answers
+from gripproxy.protocol import answers, packets
+from gripproxy.protocol.credentials import Credentials
 from gripproxy.protocol.forwarding import AddressRule, Forwarder
 from gripproxy.protocol.forwarding import Settings as ForwardingSettings
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import RouteTable, Target
+from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.protocol.signing import Signer, Verifier
 
 log = logging.getLogger("gripproxy")
+
+# Connections of the control port, and its timeouts in seconds (publishing.md 11.1).
+CONTROL_CONNECTIONS = 128
+CONTROL_HEADER_SECONDS = 10.0
+CONTROL_BODY_SECONDS = 30.0
+# How many holds a drain ends at once, and how often it looks for the last ones.
+DRAIN_STEP = 50
+DRAIN_LOOK = 0.02
 
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
@@ -135,6 +162,12 @@ class Origins:
             return await self._builtin.send(request, target, interim)
         return await self._pool.send(request, target, interim)
 
+    async def connect(self, request: Request, target: Target) -> OriginSocket | Response:
+        """Open a WebSocket to a target; see `flow.ports.Origin`."""
+        if target.kind == "test":
+            return await self._builtin.connect(request, target)
+        return await self._pool.connect(request, target)
+
 
 class Front:
     """The front role: clients, origins, stories, the hub."""
@@ -181,7 +214,8 @@ class Front:
             ),
         )
         self.forwarder = Forwarder(forwarding_settings(config))
-        fetcher = Fetcher(Origins(self.pool, Builtin()))
+        origins = Origins(self.pool, Builtin(loop))
+        fetcher = Fetcher(origins)
         self.access = Access(
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
@@ -196,6 +230,17 @@ class Front:
             access=self.access,
             subscription_max=handler.connection_subscription_max,
         )
+        self.sessions = Sessions(self.hub, subscription_max=handler.connection_subscription_max)
+        opener = Opener(
+            self.sessions, clock=clock, access=self.access, make_id=lambda: str(uuid.uuid4())
+        )
+        sockets = SocketFlow(
+            Carrier(origins, self.forwarder, opener),
+            Relay(origins, opener),
+            self.forwarder,
+            clock=clock,
+            access=self.access,
+        )
         self.flow = RequestFlow(
             fetcher,
             self.forwarder,
@@ -208,7 +253,7 @@ class Front:
                 accept_proto=proxy.accept_x_forwarded_protocol,
                 upstream=Verifier(proxy.upstream_key) if proxy.upstream_key else None,
             ),
-            serve_socket=None,
+            serve_socket=sockets.serve,
         )
         self.server = Server(
             self.flow.serve,
@@ -289,11 +334,299 @@ class Front:
             log.info("refused from=%s code=%d %s", peer, error.status, error.text)
         return answers.of_request_error(error)
 
+    # As the operations of operators
+
+    async def recover(self) -> None:
+        """Let all HTTP holds ask again."""
+        self.hub.recover(now=self._clock.now())
+
+    async def refresh(self, *, cid: str | None, channel: str | None) -> None:
+        """Let WebSockets over HTTP ask their origin."""
+        now = self._clock.now()
+        if cid is not None:
+            session = self.sessions.find(cid)
+            if session is None:
+                raise CommandError("item-not-found")
+            session.refresh(now)
+            return
+        found = self.hub.channels.find(channel or "")
+        for holder in list(found.holders[Kind.SOCKET]) if found is not None else ():
+            if isinstance(holder, SocketSession):
+                holder.refresh(now)
+
+    async def conncheck(self, ids: Sequence[str]) -> list[str]:
+        """Return those of these connections that exist."""
+        return [cid for cid in dict.fromkeys(ids) if self.sessions.find(cid) is not None]
+
+    def summary(self) -> str:
+        """Return one line about what is held."""
+        held = self.hub.statistics()
+        return (
+            f"{len(self.server.connections)} connections, {held.responses} response holds, "
+            f"{held.streams} streams, {held.sockets} WebSockets, {held.channels} channels, "
+            f"{held.waiting_updates} waiting updates"
+        )
+
+    # Ending
+
+    async def drain(self, seconds: float) -> None:
+        """End what is held, spread over some seconds; requests that are answered may finish."""
+        self.server.stop_accepting()
+        held = self.hub.holds()
+        end = self._loop.time() + seconds
+        for number, holder in enumerate(held):
+            holder.drain(self._loop.time())
+            if number % DRAIN_STEP == DRAIN_STEP - 1:
+                left = len(held) - number
+                await asyncio.sleep(max(0.0, end - self._loop.time()) * DRAIN_STEP / left)
+        while self.server.connections and self._loop.time() < end:
+            await asyncio.sleep(DRAIN_LOOK)
+
     def close(self) -> None:
         """Cut what is left."""
         self.server.close()
         self.pool.close()
         self._alarm.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a worker is told at its start."""
+
+    config: Config
+    listeners: list[tuple[int, str]]  # file descriptor and the option that chose it
+    maxconn: int
+
+
+class Worker:
+    """A worker process: the front role, and the link to its parent."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._tasks = Tasks(self._loop)
+        self._clock = Clock(self._loop)
+        self._front: Front | None = None
+        self._link: Link | None = None
+        self._lines: Lines | None = None
+        self._over = asyncio.Event()
+        self._topics: set[str] = set()
+        self._counted = 0
+        self._commands: dict[str, Callable[..., Awaitable[Value]]] = {
+            "recover": self._recover,
+            "refresh": self._refresh,
+            "conncheck": self._conncheck,
+        }
+
+    async def serve(self) -> int:
+        """Serve until the parent says so, or is gone."""
+        sock = socket.socket(fileno=self._fd)
+        _, self._link = await self._loop.create_unix_connection(
+            lambda: Link(self._received, lambda _: self._over.set()), sock=sock
+        )
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, lambda: None)  # the parent says when
+        self._loop.add_signal_handler(signal.SIGHUP, reopen_logs)
+        await self._over.wait()
+        if self._front is not None:
+            self._front.close()
+        await self._tasks.close()
+        if self._lines is not None:
+            self._lines.flush()
+        return 0
+
+    def _received(self, _link: Link, kind: Message, values: list[Value]) -> None:
+        match kind, values:
+            case Message.ITEM, [str(channel), item_id, prev_id, bool(no_seq), bytes(message)]:
+                self._item(channel, item_id, message, chained=not no_seq)
+            case Message.SYNC, [int(number)]:
+                self._send(Message.COUNT, number, self._counted)
+                self._counted = 0
+            case Message.TOPIC, [str(channel), bool(held)]:
+                self._topic(channel, held=held)
+            case Message.ROUTES, [bytes(pickled)]:
+                self._use_routes(pickled)
+            case Message.CALL, [int(number), str(name), list(arguments)]:
+                self._tasks.start(self._call(number, name, arguments), name=name)
+            case Message.DRAIN, [seconds]:
+                self._tasks.start(self._drain(seconds), name="drain")
+            case Message.START, [bytes(pickled)]:
+                self._tasks.start(self._start(pickle.loads(pickled)), name="start")  # noqa: S301
+            case _:
+                log.error("the parent said what this worker does not know: %s", kind.name)
+
+    def _send(self, kind: Message, *values: Value) -> None:
+        if self._link is not None:
+            self._link.send(kind, *values)
+
+    async def _start(self, work: Work) -> None:
+        """Build the front and listen on the sockets that the parent has bound."""
+        self._lines = set_up_logs(work.config)
+        self._front = Front(
+            work.config,
+            clock=self._clock,
+            tasks=self._tasks,
+            lines=self._lines,
+            topic=lambda channel, held: self._send(Message.HELD, channel, held),
+            maxconn=work.maxconn,
+        )
+        for fd, _option in work.listeners:
+            await self._front.listen(socket.socket(fileno=fd), None)
+        self._send(Message.READY)
+
+    def _item(self, channel: str, item_id: Value, message: bytes, *, chained: bool) -> None:
+        front = self._front
+        if front is None:
+            return
+        if channel in front.hub.channels:
+            item = packets.decode_item(message, topic=channel.encode())
+            self._counted += front.release((item,))
+        elif channel in self._topics and chained:
+            # Held by another worker: a client that comes here next must see what it missed.
+            if isinstance(item_id, str):
+                front.hub.last_ids.set(channel, item_id)
+            else:
+                front.hub.forget_last_id(channel)
+
+    def _topic(self, channel: str, *, held: bool) -> None:
+        if held:
+            self._topics.add(channel)
+            return
+        self._topics.discard(channel)
+        if self._front is not None:
+            self._front.hub.forget_last_id(channel)
+
+    def _use_routes(self, pickled: bytes) -> None:
+        routes = pickle.loads(pickled)  # noqa: S301  # from our own parent
+        self._tasks.start(self._when_built(routes), name="routes")
+
+    async def _when_built(self, routes: RoutesFile) -> None:
+        if self._front is not None:
+            self._front.use_routes(RouteTable(routes.routes))
+
+    async def _call(self, number: int, name: str, arguments: list[Value]) -> None:
+        try:
+            value = await self._commands[name](*arguments)
+        except CommandError as error:
+            self._send(Message.REPLY, number, None, error.condition)
+        else:
+            self._send(Message.REPLY, number, value, None)
+
+    async def _recover(self) -> Value:
+        if self._front is not None:
+            await self._front.recover()
+        return None
+
+    async def _refresh(self, cid: Value, channel: Value) -> Value:
+        if self._front is not None:
+            await self._front.refresh(
+                cid=cid if isinstance(cid, str) else None,
+                channel=channel if isinstance(channel, str) else None,
+            )
+        return None
+
+    async def _conncheck(self, ids: Value) -> Value:
+        if self._front is None or not isinstance(ids, list):
+            return []
+        found = await self._front.conncheck([cid for cid in ids if isinstance(cid, str)])
+        return list(found)
+
+    async def _drain(self, seconds: Value) -> None:
+        if self._front is not None and isinstance(seconds, float | int):
+            await self._front.drain(float(seconds))
+        self._over.set()
+
+
+def work(fd: int) -> int:
+    """Run a worker process whose parent is at the other end of a socket."""
+    die_with_parent()
+    settle_collector()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+
+        async def serve() -> int:
+            return await Worker(fd).serve()
+
+        return runner.run(serve())
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent is gone, however that ended."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes event loops: uvloop's where it can be had."""
+    if os.environ.get("GRIPPROXY_LOOP") == "asyncio":
+        return asyncio.new_event_loop
+    try:
+        import uvloop  # noqa: PLC0415  # an option, not a need
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def settle_collector() -> None:
+    """Let the garbage collector look less often: held connections are many and live long."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def set_up_logs(config: Config, *, logfile: str = "", merge: bool = False) -> Lines | None:
+    """Set logging up; return the writer of access lines, None if they are not wanted."""
+    runner = config.runner
+    levels = Levels.parse(runner.log_level)
+    path = logfile
+    if not path and runner.logdir and not merge:
+        os.makedirs(runner.logdir, exist_ok=True)
+        path = os.path.join(runner.logdir, "gripproxy.log")
+    return set_up(levels=levels, path=path or None, json=runner.log_format == "json")
+
+
+def reopen_logs() -> None:
+    """Write to new files from now on: the old ones have been rotated away."""
+    reopen()
+
+
+def endpoints(config: Config) -> Endpoints:
+    """Return the ZeroMQ endpoints that are configured."""
+    handler = config.handler
+    return Endpoints(
+        pull=handler.push_in_spec,
+        sub=handler.push_in_sub_specs + handler.push_in_sub_spec,
+        sub_connect=handler.push_in_sub_connect,
+        command=handler.command_spec,
+        ipc_file_mode=handler.ipc_file_mode,
+    )
+
+
+def credentials(config: Config) -> Credentials | None:
+    """Return what requests to the control port must show, None for nothing."""
+    handler = config.handler
+    if handler.control_key is None:
+        return None
+    return Credentials(handler.control_key, handler.control_iss)
+
+
+def inactive(routes: RoutesFile) -> list[str]:
+    """Say which parameters of routes do not act yet."""
+    notes = []
+    for route in routes.routes:
+        names = sorted(route.parameters_used & NOT_ACTING)
+        if names:
+            notes.append(f"{route.place}: {', '.join(names)}: not supported yet, without effect")
+    return notes
+
+
+# Parameters of routes that are read but do not act yet.
+NOT_ACTING = frozenset(
+    ("aco", "cache", "jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode")
+    + ("log_level", "purge", "session", "sockjs", "sockjs_as_path")
+)
 
 
 def failed(what: str, error: BaseException) -> None:
@@ -351,12 +684,14 @@ class Control:
             arm=self._alarm.arm,
             unknown_format=self._unknown_format,
         )
-        self.inputs = Inputs(config_of_inputs(config), self, warn=self._warn)
+        self.inputs = Inputs(endpoints(config), self, tasks=tasks, warn=self._warn)
         self._api = ControlApi(
             self,
-            body_max=handler.push_in_http_max_body_size,
-            credentials=credentials(config),
+            clock=clock,
             warn=self._warn,
+            log=log.debug,
+            credentials=credentials(config),
+            body_max=handler.push_in_http_max_body_size,
         )
         self._server: Server | None = None
         if handler.push_in_http_port:
@@ -387,6 +722,11 @@ class Control:
         else:
             self.sequencer.forget_channel(channel)
             self.inputs.unsubscribe(channel)
+
+    def stop_accepting(self) -> None:
+        """Take no more connections to the control port."""
+        if self._server is not None:
+            self._server.stop_accepting()
 
     # As the intake of the inputs
 

@@ -255,5 +255,3 @@ def _screen(start: supervisor.Start) -> str:
     if handler.push_in_http_port:
         lines.append(f"  publish    GRIP_URL={control} gripproxy publish CHANNEL CONTENT")
     return "\n".join(lines) + "\n"
-
-

@@ -5,14 +5,17 @@ Specification: config.md 3.2, 6.4. A worker has a socket of its own on the same 
 """
 
 import errno
+import grp
 import os
+import pwd
 import socket
 import ssl
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gripproxy.errors import ListenError
+from gripproxy.errors import ConfigError, ListenError
+from gripproxy.options import Runner, UnixEndpoint
 
 BACKLOG = 4096
 
@@ -104,3 +107,30 @@ def unix(option: str, path: str, *, mode: int | None, owner: tuple[int, int]) ->
         raise ListenError(option, path, os.strerror(error.errno or 0)) from error
     listener.sockets.append(sock)
     return listener
+
+
+def clients(runner: Runner, *, count: int) -> list[Listener]:
+    """Bind every endpoint for clients, once for each of `count` workers.
+
+    Raises:
+        ListenError: one cannot be bound.
+        ConfigError: there is none, or one names a user that does not exist.
+    """
+    found = [
+        tcp("[runner] http_port", end.host, end.port, count, fix="set another with --port")
+        for end in runner.http_port
+    ]
+    for end in runner.local_ports:
+        found.append(unix("[runner] local_ports", end.path, mode=end.mode, owner=_owner(end)))
+    if not found:
+        raise ConfigError("[runner] http_port", "no server ports configured; set one with --port")
+    return found
+
+
+def _owner(end: UnixEndpoint) -> tuple[int, int]:
+    try:
+        user = pwd.getpwnam(end.user).pw_uid if end.user else -1
+        group = grp.getgrnam(end.group).gr_gid if end.group else -1
+    except KeyError as error:
+        raise ConfigError("[runner] local_ports", f"{end.path}: {error.args[0]}") from error
+    return user, group

@@ -13,7 +13,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,11 @@ def run(start: Start, lines: Lines | None) -> int:
         return runner.run(_Supervisor(start, lines).serve())
 
 
+def workers(config: Config) -> int:
+    """Return how many worker processes a configuration asks for."""
+    return config.runner.workers or os.cpu_count() or 1
+
+
 def raise_file_limit() -> None:
     """Allow as many open files as the system lets us: each client is one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -81,10 +86,10 @@ class _Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._summarise)
         loop.add_signal_handler(signal.SIGUSR2, lambda: None)
         tasks = app.Tasks(loop)
-        make = _Single if self._count() == 1 else _Parent
+        make = _Single if workers(self._config) == 1 else _Parent
         role = self._role = make(self._start, app.Clock(loop), tasks, self._lines)
         try:
-            await role.open(self._count())
+            await role.open(workers(self._config))
             role.use_routes(self._start.routes)
             sys.stdout.write(self._start.screen())
             sys.stdout.flush()
@@ -102,9 +107,6 @@ class _Supervisor:
                 listener.close()
         log.info("stopped")
         return 0
-
-    def _count(self) -> int:
-        return self._config.runner.workers or os.cpu_count() or 1
 
     # Signals
 
@@ -373,9 +375,7 @@ class _Everywhere:
         """Let WebSockets over HTTP ask their origin; fails if no worker has that connection."""
         await self._workers.call("refresh", cid, channel)
 
-    async def conncheck(self, ids: "list[str] | tuple[str, ...]") -> list[str]:
+    async def conncheck(self, ids: Sequence[str]) -> list[str]:
         """Return those of these connections that exist anywhere."""
         found = await self._workers.call("conncheck", list(ids))
         return [cid for reply in found if isinstance(reply, list) for cid in reply]  # type: ignore[misc]
-
-

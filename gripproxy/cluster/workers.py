@@ -112,6 +112,8 @@ class Workers:
                     waiting.answered(link, rest)
             case Message.STATISTICS, _:
                 self.statistics[link] = values
+            case _:
+                link.close()  # not of this program's version: it is started again
 
     def _held(self, link: Link, channel: str, *, held: bool) -> None:
         channels = self._links.get(link)

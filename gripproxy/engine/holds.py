@@ -409,6 +409,10 @@ class StreamHold:
             self._close(now)
             self._sink.end()
 
+    def drain(self, now: float) -> None:
+        """End the stream: the process is about to end."""
+        self.end(now)
+
     def fail(self, text: str, now: float) -> None:
         """End the stream because of an error, told with debug only (grip-http.md 8.6)."""
         if self.state is State.OVER:
@@ -595,6 +599,10 @@ class ResponseHold:
 
     def writable(self, now: float) -> None:
         """Nothing waits for it."""
+
+    def drain(self, now: float) -> None:
+        """Answer with the default response: the process is about to end."""
+        self.due(now)
 
 
 def answer(default: Response, item: HttpResponse, body: bytes) -> Response:

@@ -176,6 +176,16 @@ class Hub:
         )
         return min((at for at in times if at is not None), default=None)
 
+    def holds(self) -> list[Hold]:
+        """Return all HTTP requests that are held, each once."""
+        found: dict[Hold, None] = {}
+        for channel in self.channels:
+            for kind in channel.holders:
+                for holder in kind:
+                    if isinstance(holder, ResponseHold | StreamHold):
+                        found[holder] = None
+        return list(found)
+
     def statistics(self) -> Statistics:
         """Return how much is held."""
         return Statistics(

@@ -132,3 +132,16 @@ class Intake(Protocol):
 
     async def conncheck(self, ids: Sequence[str]) -> list[str]:
         """Return those connection ids that exist, each once."""
+
+
+class Operations(Protocol):
+    """What operators' commands do where connections are (publishing.md 6)."""
+
+    async def recover(self) -> None:
+        """Let every HTTP hold ask its origin again."""
+
+    async def refresh(self, *, cid: str | None, channel: str | None) -> None:
+        """As `Intake.refresh`."""
+
+    async def conncheck(self, ids: Sequence[str]) -> list[str]:
+        """As `Intake.conncheck`."""

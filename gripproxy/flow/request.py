@@ -8,8 +8,8 @@
 Whoever is not answered by an origin is answered by us, with the reason.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gripproxy.engine.holds import Origin
 from gripproxy.errors import GripProxyError, OriginError, RequestError
@@ -27,7 +27,14 @@ from gripproxy.protocol.signing import Verifier
 
 _EVENTS_TYPE = b"application/websocket-events"
 
-ServeSocket = Callable[[Exchange, Route, bool, bool], Awaitable[None]]
+
+class ServeSocket(Protocol):
+    """Serves a WebSocket handshake that a route has taken."""
+
+    async def __call__(
+        self, exchange: Exchange, route: Route, *, trusted: bool, debug: bool
+    ) -> None:
+        """Answer it; raises `RequestError` as requests do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,9 @@ class RequestFlow:
             if route is None:
                 response = answers.no_route()
             elif request.websocket:
-                await self._serve_socket(exchange, route, self._trusts(request), self._debug(route))
+                await self._serve_socket(
+                    exchange, route, trusted=self._trusts(request), debug=self._debug(route)
+                )
                 return
             else:
                 response, target = await self._ask(exchange, request, route)
@@ -144,9 +153,7 @@ class RequestFlow:
             self._refuse_events(request, route)
         if not isinstance(request.body, bytes):
             request.body = KeptBody(request.body)
-        asked = self._forwarder.to_origin(
-            request, route, wall=self._clock.wall(), trusted=trusted
-        )
+        asked = self._forwarder.to_origin(request, route, wall=self._clock.wall(), trusted=trusted)
         return await self._fetcher.fetch(asked, route, interim=exchange.interim)
 
     def _refuse_events(self, request: Request, route: Route) -> None:

@@ -241,7 +241,7 @@ def _route(condition: Section, targets: Iterable[Section], line: _Line) -> Route
         line=line.number,
         source=line.text,
         # These three last: what stands in the targets adds to the warnings and the names.
-        targets=tuple([_target(target, line, used) for target in targets]),
+        targets=tuple([_target(target, line, used, path_beg) for target in targets]),
         warnings=tuple(line.warnings),
         parameters_used=frozenset(used),
     )
@@ -318,10 +318,12 @@ def _headers(props: _Props, line: _Line) -> tuple[tuple[bytes, bytes], ...]:
 # Targets
 
 
-def _target(section: Section, line: _Line, used: set[str]) -> Target:
+def _target(section: Section, line: _Line, used: set[str], path_beg: str) -> Target:
     props = _Props(section, line, TARGET_PARAMETERS)
     used |= props.names & TARGET_PARAMETERS.keys()
     kind, host, port = _address(section.first, line)
+    if kind == "test":
+        host = path_beg  # the built-in origin's paths begin behind it
     mode = props.text("ipc_file_mode")
     return Target(
         kind=kind,
