@@ -32,7 +32,7 @@ from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.sequencer import Sequencer
 from gripproxy.engine.sockets import Sessions, SocketSession
-from gripproxy.errors import CommandError, RequestError
+from gripproxy.errors import CommandError, ConfigError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
 from gripproxy.flow.fetching import Fetcher
@@ -67,6 +67,8 @@ log = logging.getLogger("gripproxy")
 CONTROL_CONNECTIONS = 128
 CONTROL_HEADER_SECONDS = 10.0
 CONTROL_BODY_SECONDS = 30.0
+# The log level at which each request has a line (config.md 5.2).
+LEVEL_OF_REQUESTS = 2
 # How many holds a drain ends at once, and how often it looks for the last ones.
 DRAIN_STEP = 50
 DRAIN_LOOK = 0.02
@@ -398,6 +400,9 @@ class Work:
     maxconn: int
 
 
+Command = Callable[[list[Value]], Awaitable[Value]]
+
+
 class Worker:
     """A worker process: the front role, and the link to its parent."""
 
@@ -412,7 +417,7 @@ class Worker:
         self._over = asyncio.Event()
         self._topics: set[str] = set()
         self._counted = 0
-        self._commands: dict[str, Callable[..., Awaitable[Value]]] = {
+        self._commands: dict[str, Command] = {
             "recover": self._recover,
             "refresh": self._refresh,
             "conncheck": self._conncheck,
@@ -461,7 +466,7 @@ class Worker:
 
     async def _start(self, work: Work) -> None:
         """Build the front and listen on the sockets that the parent has bound."""
-        self._lines = set_up_logs(work.config)
+        self._lines = set_up_logs(work.config).lines(self._loop)
         self._front = Front(
             work.config,
             clock=self._clock,
@@ -506,18 +511,19 @@ class Worker:
 
     async def _call(self, number: int, name: str, arguments: list[Value]) -> None:
         try:
-            value = await self._commands[name](*arguments)
+            value = await self._commands[name](arguments)
         except CommandError as error:
             self._send(Message.REPLY, number, None, error.condition)
         else:
             self._send(Message.REPLY, number, value, None)
 
-    async def _recover(self) -> Value:
+    async def _recover(self, _arguments: list[Value]) -> Value:
         if self._front is not None:
             await self._front.recover()
         return None
 
-    async def _refresh(self, cid: Value, channel: Value) -> Value:
+    async def _refresh(self, arguments: list[Value]) -> Value:
+        cid, channel = arguments
         if self._front is not None:
             await self._front.refresh(
                 cid=cid if isinstance(cid, str) else None,
@@ -525,7 +531,8 @@ class Worker:
             )
         return None
 
-    async def _conncheck(self, ids: Value) -> Value:
+    async def _conncheck(self, arguments: list[Value]) -> Value:
+        ids = arguments[0]
         if self._front is None or not isinstance(ids, list):
             return []
         found = await self._front.conncheck([cid for cid in ids if isinstance(cid, str)])
@@ -576,15 +583,39 @@ def settle_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def set_up_logs(config: Config, *, logfile: str = "", merge: bool = False) -> Lines | None:
-    """Set logging up; return the writer of access lines, None if they are not wanted."""
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """Where the log goes, and whether each request has a line there."""
+
+    fd: int
+    requests: bool
+    json: bool
+
+    def lines(self, loop: asyncio.AbstractEventLoop) -> Lines | None:
+        """Return the writer of those lines, None if they are not wanted."""
+        if not self.requests:
+            return None
+        return Lines(self.fd, loop_call_later=loop.call_later, json=self.json)
+
+
+def set_up_logs(config: Config, *, logfile: str = "", merge: bool = False) -> LogTarget:
+    """Set logging up.
+
+    Raises:
+        ConfigError: a level or a file that cannot be used.
+    """
     runner = config.runner
-    levels = Levels.parse(runner.log_level)
+    try:
+        levels = Levels.parse(runner.log_level)
+    except ValueError as error:
+        raise ConfigError("[runner] log_level", str(error)) from error
     path = logfile
     if not path and runner.logdir and not merge:
         os.makedirs(runner.logdir, exist_ok=True)
         path = os.path.join(runner.logdir, "gripproxy.log")
-    return set_up(levels=levels, path=path or None, json=runner.log_format == "json")
+    json = runner.log_format == "json"
+    fd = set_up(levels=levels, path=path or None, json=json)
+    return LogTarget(fd, levels.of("proxy") >= LEVEL_OF_REQUESTS, json)
 
 
 def reopen_logs() -> None:

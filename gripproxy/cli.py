@@ -16,7 +16,7 @@ import click
 from gripproxy import __version__, app, config, sockets, supervisor
 from gripproxy.config import Config, Given
 from gripproxy.control import client
-from gripproxy.errors import ClientError, ConfigError, ConfigErrors, UsageError
+from gripproxy.errors import ConfigError, ConfigErrors, UsageError
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.routesfile import RoutesFile
 
@@ -86,14 +86,14 @@ def run(  # noqa: PLR0913  # one argument an option
     )
     try:
         read = config.load(path, given)
-        lines = app.set_up_logs(read, logfile=logfile, merge=merge)
+        target = app.set_up_logs(read, logfile=logfile, merge=merge)
         table, routes_path = _routes(read, routes)
         start = _start(read, table, routes_path)
     except UsageError as error:
         fail(*str(error).splitlines())
     _say(read, table)
     try:
-        code = supervisor.run(start, lines)
+        code = supervisor.run(start, target)
     except UsageError as error:
         fail(*str(error).splitlines())
     sys.exit(code)
@@ -156,13 +156,7 @@ def worker(fd: int) -> None:
 @click.option("-B", "--bearer", default="", metavar="TOKEN", help="A token for HTTP.")
 def publish(channel: str, content: str | None, **given: str | bool | tuple[str, ...]) -> None:
     """Publish CONTENT on CHANNEL; @FILE takes it from a file."""
-    try:
-        publication = client.Publication.of(channel, content, given)
-        client.publish(publication, os.environ.get("GRIP_URL", ""))
-    except ClientError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.code)
-    click.echo("Published")
+    fail("not built yet")
 
 
 # Starting

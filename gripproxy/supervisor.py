@@ -47,12 +47,16 @@ class Start:
     control: socket.socket | None = None
 
 
-def run(start: Start, lines: Lines | None) -> int:
+def run(start: Start, target: app.LogTarget) -> int:
     """Serve until a signal ends it; return the exit code."""
     raise_file_limit()
     app.settle_collector()
     with asyncio.Runner(loop_factory=app.loop_factory()) as runner:
-        return runner.run(_Supervisor(start, lines).serve())
+
+        async def serve() -> int:
+            return await _Supervisor(start, target).serve()
+
+        return runner.run(serve())
 
 
 def workers(config: Config) -> int:
@@ -70,10 +74,10 @@ def raise_file_limit() -> None:
 class _Supervisor:
     """One run of the program."""
 
-    def __init__(self, start: Start, lines: Lines | None) -> None:
+    def __init__(self, start: Start, target: app.LogTarget) -> None:
         self._start = start
         self._config = start.config
-        self._lines = lines
+        self._lines: Lines | None = target.lines(asyncio.get_running_loop())
         self._stop = asyncio.Event()
         self._role: _Single | _Parent | None = None
         self._watched: tuple[int, int, int] | None = None

@@ -9,7 +9,6 @@ from gripproxy.protocol.formats import Action, HttpResponse, HttpStream, WebSock
 from gripproxy.protocol.items import PublishItem
 
 
-
 class Delivery:
     """One released item, and what has been rendered of it."""
 

@@ -85,10 +85,9 @@ class Endpoint:
         """Begin to call a receiver: with whole messages of at most so many bytes, or pieces."""
         self._receiver = receiver
         self._max_message = max_message
-        if self.transport.is_closing():
-            self.lost(now)
-            return
         self._read_on(now)
+        if self.transport.is_closing() and not self._over:
+            self.lost(now)
 
     def send(self, opcode: int, payload: bytes, *, first: bool = True, last: bool = True) -> None:
         """Send a message, or a piece of one."""

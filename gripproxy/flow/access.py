@@ -42,9 +42,7 @@ class Access:
             tail = f"code={status} {exchange.sent}"
             self._line(self._text(request, route, target, tail, retry=retry))
 
-    def broke_off(
-        self, request: Request, route: Route | None, target: Target | None
-    ) -> None:
+    def broke_off(self, request: Request, route: Route | None, target: Target | None) -> None:
         """Tell of a request whose client left, or whose response broke off."""
         if self._line is not None:
             self._line(self._text(request, route, target, "error", retry=False))
@@ -59,6 +57,11 @@ class Access:
         uri = origin.request.uri.decode("latin-1")
         for channel in channels:
             self._line(f"subscribe {uri} channel={channel}{' retry' if retry else ''}")
+
+    def subscribed(self, request: Request, channel: str) -> None:
+        """Tell that a WebSocket was subscribed to a channel."""
+        if self._line is not None:
+            self._line(f"subscribe {request.uri.decode('latin-1')} channel={channel}")
 
     def published(self, channel: str, receivers: int) -> None:
         """Tell of a released item."""
@@ -77,7 +80,9 @@ class Access:
     ) -> str:
         parts = [f"{request.method.decode('latin-1')} {request.uri.decode('latin-1')}"]
         if target is not None:
-            parts.append(f"-> {target}{'[http]' if request.websocket and target.over_http else ''}")
+            parts.append(
+                f"-> {target}{'[http]' if request.websocket and target.over_http else ''}"
+            )
         if self._settings.client and request.peer:
             parts.append(f"from={request.peer}")
         referer = request.headers.get(b"referer")

@@ -21,7 +21,13 @@ from gripproxy.engine.holds import Origin, ResponseHold, State, StreamHold
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.ports import Held, Wake
 from gripproxy.engine.subscriptions import Subscription
-from gripproxy.errors import GripProxyError, InstructError, OriginError, RequestError
+from gripproxy.errors import (
+    FilterError,
+    GripProxyError,
+    InstructError,
+    OriginError,
+    RequestError,
+)
 from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KEPT_MAX, KeptBody, TooLargeError, collect
 from gripproxy.flow.decoding import decoded
@@ -143,18 +149,11 @@ class Holder:
         response = asked.response
         body = response.body
         if isinstance(body, bytes):
-            response.body = self._body_filter(asked).apply(body, last=True)
+            response.body = _filtered(asked, body)
             response.length = len(response.body)
         if origin.dress is not None:
             response = origin.dress(response)
         await exchange.answer(response)
-
-    def _body_filter(self, asked: Instruct) -> filters.Body:
-        names = [name for channel in asked.channels for name in channel.filters]
-        context = filters.Context(
-            sub_meta=asked.meta, pub_meta={}, positions=None, subscriptions=()
-        )
-        return filters.Body(names, context)
 
     def _subscriptions(self, asked: Instruct, origin: Origin) -> dict[str, Subscription]:
         """Return what an instruct subscribes to, by prefixed name (2.3)."""
@@ -238,9 +237,8 @@ class Holder:
     async def _hold_stream(self, exchange: Exchange, origin: Origin, asked: Instruct) -> None:
         response = asked.response
         body = response.body
-        body_filter = self._body_filter(asked)
         if isinstance(body, bytes):
-            body = response.body = body_filter.apply(body, last=True)
+            body = response.body = _filtered(asked, body)
         else:
             response.body = b""
         if origin.dress is not None:
@@ -360,7 +358,7 @@ class Holder:
         self, exchange: Exchange, hold: StreamHold, asked: Instruct, body: bytes | Source
     ) -> None:
         if isinstance(body, bytes):
-            body = self._body_filter(asked).apply(body, last=True)
+            body = _filtered(asked, body)
             if body:
                 hold.page_begins()
                 hold.write_page(body)
@@ -402,9 +400,7 @@ class Holder:
         else:
             untrusted = any(target.untrusted for target in route.targets)
             route = direct_route(route, scheme, authority, untrusted=untrusted)
-        asked = self._forwarder.to_origin(
-            request, route, wall=self._clock.wall(), internal=True
-        )
+        asked = self._forwarder.to_origin(request, route, wall=self._clock.wall(), internal=True)
         return asked, route
 
     # The end
@@ -423,6 +419,22 @@ class Holder:
             return  # only a hint to the origin; never repeated
         if not isinstance(response.body, bytes):
             response.body.abandon()
+
+
+def _filtered(asked: Instruct, body: bytes) -> bytes:
+    """Pass an origin's body through the filters that act on bodies (9.1).
+
+    Raises:
+        InstructError: with the filter's error.
+    """
+    names = [name for channel in asked.channels for name in channel.filters]
+    if not names:
+        return body
+    context = filters.Context(sub_meta=asked.meta, pub_meta={}, positions=None, subscriptions=())
+    try:
+        return filters.Body(names, context).apply(body, last=True)
+    except FilterError as error:
+        raise InstructError(f"filter error: {error.text}") from None
 
 
 class _AnsweredError(GripProxyError):

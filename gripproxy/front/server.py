@@ -64,6 +64,8 @@ class Server:
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
         """Accept connections of a bound socket; with a context they are TLS."""
+        if sock.family != socket.AF_UNIX:
+            keep_alive(sock)
         self._listening.append((sock, context))
         await self._accept(sock, context)
         self._open = True
@@ -95,9 +97,6 @@ class Server:
 
     def opened(self, connection: Connection) -> None:
         """Take note of a new connection and start its task."""
-        sock = connection.transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            keep_alive(sock)
         self.connections.add(connection)
         self._parts[id(connection) // 64 % SWEEP_PARTS].add(connection)
         connection.task = self._tasks.start(connection.run(), name="client")
@@ -153,7 +152,7 @@ class Server:
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Let the kernel find a peer that is dead, and send small pieces at once."""
+    """Let the kernel find peers that are dead; what a listening socket accepts inherits it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)

@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
     """A connection to an origin, idle or in one exchange."""
 
     __slots__ = (
+        "_blocked",
         "_buffer",
         "_chunked_out",
         "_codings",
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._codings = False
         self._done = False  # the response is whole
         self._sent = False  # the request is whole
+        self._blocked = False  # much of it waits to be written
         self._unanswered = True
         self._upload: Source | None = None
         self._chunked_out = False
@@ -214,10 +216,12 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def pause_writing(self) -> None:
+        self._blocked = True
         if self._upload is not None:
             self._upload.pause()
 
     def resume_writing(self) -> None:
+        self._blocked = False
         if self._upload is not None:
             self._upload.resume()
 
@@ -257,7 +261,7 @@ class Connection(asyncio.Protocol):
             ExchangeError(
                 "connection_terminated" if self._pipe is None else "http_response_incomplete",
                 text,
-                unsent=False,
+                unsent=self._blocked or not self._sent,
                 unanswered=self._unanswered,
             )
         )

@@ -11,7 +11,9 @@ import ssl
 from dataclasses import dataclass
 
 from gripproxy.errors import ConnectError, ExchangeError
+from gripproxy.origin import websocket
 from gripproxy.origin.http1 import Connection, Interim
+from gripproxy.protocol import wshandshake
 from gripproxy.protocol.messages import Request, Response, split_authority
 from gripproxy.protocol.routes import Target
 
@@ -40,6 +42,7 @@ class Limits:
     timeout: float = 600.0
     idle: float = 55.0
     size: int = 5000
+    compression: bool = False  # offered to WebSocket origins
 
 
 class Pool:
@@ -69,6 +72,27 @@ class Pool:
                     raise
         connection = await self._connect(key, request, target)
         return await connection.exchange(request, interim)
+
+    async def connect(self, request: Request, target: Target) -> websocket.Socket | Response:
+        """Open a WebSocket to one target; see `flow.ports.Origin`."""
+        compress = self._limits.compression
+        asked, key = websocket.handshake(request, compress=compress)
+        connection = await self._connect(self._key(request, target), request, target)
+        response = await connection.exchange(asked, None)
+        if response.status != 101:
+            return response
+        transport, early = connection.detach()
+        try:
+            agreed = wshandshake.check_answer(
+                key,
+                response.headers.get_all(b"sec-websocket-accept"),
+                response.headers.get_all(b"sec-websocket-extensions"),
+                compress=compress,
+            )
+        except ExchangeError:
+            transport.abort()
+            raise
+        return websocket.accepted(self.loop, transport, early, response, agreed)
 
     def _key(self, request: Request, target: Target) -> object:
         if not target.ssl:
@@ -214,5 +238,3 @@ def _is_private(address: str) -> bool:
     mapped = getattr(parsed, "ipv4_mapped", None)
     parsed = mapped or parsed
     return any(parsed in network for network in _PRIVATE if network.version == parsed.version)
-
-

@@ -120,6 +120,6 @@ def split_authority(authority: bytes) -> tuple[bytes, int | None]:
 
 def has_body(method: bytes, status: int) -> bool:
     """Tell whether a response to this method with this status carries a body (RFC 9110 6.4.1)."""
-    return status == 200 and method != b"HEAD" or not (
-        method == b"HEAD" or status in (204, 304) or 100 <= status < 200
-    )
+    if status == 200:
+        return method != b"HEAD"
+    return not (method == b"HEAD" or status in (204, 304) or 100 <= status < 200)

@@ -167,11 +167,13 @@ def handshake_fields(fields: Iterable[Pair]) -> list[Pair]:
     A client must not be able to say what the proxy says, not even to an origin behind a gateway
     interface that takes `_` for `-`.
     """
-    return [field for field in fields if not _is_ours(field[0].lower().replace(b"_", b"-"))]
+    return [field for field in fields if is_repeated(field[0])]
 
 
-def _is_ours(name: bytes) -> bool:
-    return name in _OURS or name.startswith(b"meta-")
+def is_repeated(name: bytes) -> bool:
+    """Tell whether every request repeats a field of the client's handshake."""
+    lower = name.lower().replace(b"_", b"-")
+    return lower not in _OURS and not lower.startswith(b"meta-")
 
 
 def exchange_fields(connection_id: bytes, meta: Sequence[Pair], *, replayed: int) -> list[Pair]:

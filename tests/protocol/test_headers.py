@@ -169,6 +169,10 @@ def test_fields_are_written_as_lines():
     assert Headers([A1, (b"E", b"")]).encode() == b"X-A: 1\r\nE: \r\n"
 
 
+def test_no_fields_are_no_lines():
+    assert Headers().encode() == b""
+
+
 # Grammar
 
 

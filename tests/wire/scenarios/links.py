@@ -1,6 +1,6 @@
 """Next links, recovery and filters on streams (grip-http.md 8, publishing.md 9)."""
 
-from tests.wire.client import Client, request, shown
+from tests.wire.client import Client, attempt, request, shown
 from tests.wire.origin import reply, text
 from tests.wire.scenarios import showing
 from tests.wire.scenarios.holds import stream_close, stream_hold, stream_item
@@ -565,3 +565,78 @@ def patch_that_fails_debug(system, stage, default, operations, must):
         answer = client.response()
         yield "status", answer.status, 502
         yield "text", shown(answer.body), f"body patch error: {must}\\n"
+
+
+# Newer than Pushpin 1.36
+
+
+@scenario()
+def link_gone_is_called(system, stage):
+    channel = stage.channel("a")
+    stage.answer(stream_hold(channel, "Grip-Link: </gone?x=1>; rel=gone", body="one;"))
+    with Client(system.port) as client:
+        client.send(request("GET", "/1", stage.host, "Cookie: c=1"))
+        client.head()
+        system.subscribed(channel)
+        stage.request()
+        system.publish([stream_close(channel)])
+        yield "end", [client.piece(), client.piece()], [b"one;", None]
+        got = attempt(lambda: showing.request(stage.request(seconds=0.5)))
+        yield (
+            "call",
+            got,
+            f"""
+            POST /gone?x=1 HTTP/1.1
+            Host: {stage.host}
+            Grip-Sig: TOKEN
+            Grip-Feature: FEATURES
+            Content-Length: 0
+            """,
+        )
+
+
+@scenario()
+def filter_http_check(system, stage):
+    """An URL is asked whether an item is to be delivered."""
+    channel = stage.channel("a")
+    meta = "Grip-Set-Meta: url=/check, user=me"
+    stage.answer(stream_hold(f"{channel}; filter=http-check", meta, body=""))
+    stage.answer(
+        reply("204 No Content", "Action: drop"), reply("200 OK", body="not looked at"), at="/check"
+    )
+    with Client(system.port) as client:
+        client.send(request("GET", "/1", stage.host, "Cookie: c=1"))
+        client.head()
+        system.subscribed(channel)
+        stage.request()
+        items = [stream_item(channel, "one;", meta={"a": "b"}), stream_item(channel, "two;")]
+        system.publish([*items, stream_close(channel, meta={"x": "y"})])
+        yield "body", b"".join(client.pieces()), b"two;"
+    got = attempt(lambda: showing.request(stage.request(seconds=0.5)))
+    yield (
+        "asked",
+        got,
+        f"""
+        POST /check HTTP/1.1
+        Host: {stage.host}
+        Sub-Meta: {{"url":"/check","user":"me"}}
+        Pub-Meta: {{"a":"b"}}
+        Grip-Sig: TOKEN
+        Grip-Feature: FEATURES
+        Content-Length: 0
+        """,
+    )
+
+
+@scenario()
+def filter_http_modify(system, stage):
+    channel = stage.channel("a")
+    meta = "Grip-Set-Meta: url=/modify"
+    stage.answer(stream_hold(f"{channel}; filter=http-modify", meta, body=""))
+    stage.answer(lambda got, _: reply(body=got.body.upper()), at="/modify")
+    with Client(system.port) as client:
+        client.send(request("GET", "/1", stage.host))
+        client.head()
+        system.subscribed(channel)
+        system.publish([stream_item(channel, "one;"), stream_close(channel)])
+        yield "body", b"".join(client.pieces()), b"ONE;"

@@ -824,3 +824,54 @@ def relay_response_field_without_blank(system, stage):
         showing.response(answer),
         ("HTTP/1.1 200 OK\nX-A: 1\nX-Empty: \nX-B: 2\nContent-Length: 1\n\nb"),
     )
+
+
+@scenario(each={"get": ("GET", 200), "post": ("POST", 502)})
+def relay_stale_connection(system, stage, method, status):
+    """A connection that dies on reuse is tried once more where that is safe."""
+    stage.answer(HELLO, breaking(), HELLO)
+    ask(system.port, request("GET", "/1", stage.host))
+    answer = ask(system.port, request(method, "/2", stage.host, body=b"x"))
+    yield "client", answer.status, status
+    asked = [got.target for got in stage.requests]
+    yield "asked", asked, ["/1", "/2", "/2"] if status == 200 else ["/1", "/2"]
+
+
+@scenario(
+    each={
+        "zero": ("OPTIONS", "0", (200, [])),
+        "one": ("OPTIONS", "1", (200, ["0"])),
+        "get": ("GET", "0", (200, ["0"])),
+    }
+)
+def relay_max_forwards(system, stage, method, value, must):
+    stage.answer(HELLO)
+    answer = ask(system.port, request(method, "/", stage.host, f"Max-Forwards: {value}"))
+    seen = [got.value("max-forwards") for got in stage.requests]
+    yield "client and origin", (answer.status, seen), must
+
+
+@scenario()
+def relay_response_trailers(system, stage):
+    """For a client that wants them."""
+
+    def answer(_, wire):
+        wire.send(reply("200 OK", "Transfer-Encoding: chunked", "Trailer: X-T"))
+        wire.send(chunks(b"one", last=False))
+        stage.gate.wait(5)
+        wire.send(b"0\r\nX-T: 1\r\n\r\n")
+
+    stage.answer(answer)
+    with Client(system.port) as client:
+        client.send(request("GET", "/", stage.host, "TE: trailers", "Connection: TE"))
+        client.head()
+        yield "body", client.piece(), b"one"
+        stage.gate.set()
+        yield "end", client.until(b"\r\n\r\n"), b"0\r\nX-T: 1\r\n\r\n"
+
+
+@scenario()
+def relay_many_response_fields(system, stage):
+    stage.answer(text(*(f"X-{n}: {n}" for n in range(60)), body="b"))
+    answer = ask(system.port, request("GET", "/", stage.host))
+    yield "client", (answer.status, answer.value("x-59")), (200, "59")

@@ -1,0 +1,1 @@
+"""The client of `gripproxy publish` (publishing.md 12)."""
