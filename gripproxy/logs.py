@@ -180,7 +180,8 @@ class _Shape:
         self._date = time.strftime(
             "%Y-%m-%dT%H:%M:%S" if self._json else "%Y-%m-%d %H:%M:%S", local
         )
-        self._zone = time.strftime("%z", local)[:3] + ":" + time.strftime("%z", local)[3:]
+        zone = time.strftime("%z", local)
+        self._zone = f"{zone[:3]}:{zone[3:]}"
 
 
 # Writing
@@ -470,7 +471,9 @@ def reopen() -> None:
         try:
             handler.reopen()
         except OSError as error:
-            logging.getLogger(LOGGER).error("failed to open log file: %s", error)
+            # The operator's matter: a traceback would say nothing more.
+            text = "failed to open log file: %s"
+            logging.getLogger(LOGGER).error(text, error)  # noqa: TRY400
 
 
 # Saying it once
