@@ -237,6 +237,16 @@ class Client(Connection):
         assert self.take(2) == b"\r\n"
         return got
 
+    def chunked(self, size: int) -> bytes:
+        """Read chunks until they hold so many bytes; where they are cut does not matter."""
+        got = b""
+        while len(got) < size:
+            piece = self.piece()
+            if piece is None:
+                raise GoneError(got)
+            got += piece
+        return got
+
     def pieces(self) -> Iterator[bytes]:
         """Read the chunks up to the last."""
         while (got := self.piece()) is not None:

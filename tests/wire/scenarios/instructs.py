@@ -467,5 +467,4 @@ def json_keep_alive(system, stage, more, must):
     with Client(system.port) as client:
         client.send(request("GET", "/", stage.host))
         client.head()
-        yield "first", client.piece(), must
-        yield "second", client.piece(), must
+        yield "twice", client.chunked(2 * len(must)), must + must

@@ -169,9 +169,9 @@ def ws_control_between_fragments(system, stage, from_client):
                 pings += frame.kind == "ping"
                 data += frame.content
         except GoneError:
-            data += b"dropped"
+            data = b"dropped"
         yield "pings", pings, 1
-        yield "message", data, b"ab"
+        yield "message", data.decode(), "ab"
 
 
 # GRIP
