@@ -26,7 +26,8 @@ GripProxyError
 │   ├── ConnectError        not reached: the next target may be tried
 │   ├── ExchangeError       reached, but no (valid, whole) response came
 │   └── OriginTimeoutError       silent for too long
-└── ClientGoneError              the client left in the middle of something
+├── ClientGoneError              the client left in the middle of something
+└── PublishError            the commands `publish` and `purge`: not done; exit code 1
 """
 
 from collections.abc import Sequence
@@ -210,3 +211,14 @@ class OriginTimeoutError(OriginError):
 
 class ClientGoneError(GripProxyError):
     """The client left in the middle of something."""
+
+
+# The client's of the control API
+
+
+class PublishError(GripProxyError):
+    """What was asked of a proxy was not done; `text` is for whoever asked. Exit code 1."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
