@@ -8,7 +8,6 @@ Everything here belongs to the thread of the event loop. What an access line say
 `flow.access`'s matter.
 """
 
-import contextlib
 import errno
 import logging
 import os
@@ -126,7 +125,7 @@ def _for_logging(number: int) -> int:
 # Controls, what some readers take for a line's end, what turns the direction of writing around,
 # and halves of characters, which have no UTF-8. `str.isprintable` is false for all of them.
 _UNSAFE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _ESCAPES: Final = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
@@ -205,9 +204,17 @@ class Output:
         self.dropped = 0
         self.call_later = call_later
         self.armed = False
+        self.try_at = FLUSH_BYTES  # when so much waits, it is time to write
         self._whole = True  # what was written ends with a line's end
         self._own: int | None = None
-        mode = os.fstat(fd).st_mode
+        self._piecewise = False
+        self._write: Callable[[bytes], int] = _write_nowhere
+        self.attach()
+
+    def attach(self) -> None:
+        """Find out how what the descriptor now stands for is written."""
+        self.close()
+        mode = os.fstat(self.fd).st_mode
         self._piecewise = not stat.S_ISREG(mode)
         self._write = self._writer(mode)
 
@@ -220,15 +227,15 @@ class Output:
 
     def push(self) -> None:
         """Write what can be written now; the rest is tried again."""
-        while self.waiting:
-            try:
+        try:
+            while self.waiting:
                 self._advance(self._write(self._piece()))
-            except BlockingIOError:
-                self.arm(RETRY_SECONDS)
-                return
-            except OSError:
-                self.give_up()
-                return
+        except BlockingIOError:
+            self.arm(RETRY_SECONDS)
+        except OSError:
+            self.give_up()
+        # While the reader is behind, not for each line.
+        self.try_at = len(self.waiting) + FLUSH_BYTES
 
     def flush(self, patience: float) -> None:
         """Write everything, waiting so many seconds at most; what then still waits is lost."""
@@ -247,10 +254,11 @@ class Output:
     def arm(self, seconds: float) -> None:
         """See to it that `push` is called."""
         if self.call_later is not None and not self.armed:
-            # Before the loop runs, and after it, there is `flush` and the next line.
-            with contextlib.suppress(RuntimeError):
+            self.armed = True
+            try:
                 self.call_later(seconds, self._due)
-                self.armed = True
+            except RuntimeError:  # no loop, before it runs and after: `flush` is left
+                self.armed = False
 
     def give_up(self) -> None:
         """Lose what waits."""
@@ -342,7 +350,6 @@ class Lines:
         self._clock = clock
         self._milliseconds = -1
         self._head = ""
-        self._try_at = FLUSH_BYTES
         self._output = _output(fd) or Output(fd, self._shape)
         self._output.call_later = loop_call_later
 
@@ -359,10 +366,8 @@ class Lines:
             self._milliseconds = milliseconds
             self._head = self._shape.head("INFO", milliseconds)
         output.put(self._shape.line(self._head, text))
-        if len(output.waiting) >= self._try_at:
+        if len(output.waiting) >= output.try_at:
             output.push()
-            # While the reader is behind: not for each line.
-            self._try_at = len(output.waiting) + FLUSH_BYTES
         if not output.armed:
             output.arm(FLUSH_SECONDS)
 
@@ -377,9 +382,10 @@ class Lines:
 class _Handler(logging.Handler):
     """Writes what `logging` is told."""
 
-    def __init__(self, output: Output, path: str | None) -> None:
+    def __init__(self, output: Output, path: str | None, levels: Levels) -> None:
         super().__init__()
         self.output = output
+        self.levels = levels
         self._path = path
         self._text = logging.Formatter("%(message)s")
 
@@ -412,6 +418,7 @@ class _Handler(logging.Handler):
         # The number stays, so whoever has it goes on in the new file too.
         os.dup2(fd, self.output.fd, inheritable=False)
         os.close(fd)
+        self.output.attach()
 
     def close(self) -> None:
         """Close what was opened here."""
@@ -455,9 +462,11 @@ def set_up(*, levels: Levels, path: str | None = None, json: bool = False, fd: i
         raise ConfigError(str(path), f"failed to open log file: {error.strerror}") from error
     logger = logging.getLogger(LOGGER)
     for old in _handlers():
+        for service, _ in old.levels.services:
+            logger.getChild(service).setLevel(logging.NOTSET)
         logger.removeHandler(old)
         old.close()
-    logger.addHandler(_Handler(Output(opened, _Shape(json=json)), path))
+    logger.addHandler(_Handler(Output(opened, _Shape(json=json)), path, levels))
     logger.propagate = False
     logger.setLevel(_for_logging(levels.default))
     for service, number in levels.services:
