@@ -288,9 +288,9 @@ class Output:
     def _advance(self, written: int) -> None:
         self._whole = self.waiting[written - 1] == ord("\n")
         del self.waiting[:written]
-        # At the end of what waits, which is where lines are missing; and not for each line that
-        # a slow reader lets through.
-        if self.dropped and len(self.waiting) <= WAITING_MAX // 2:
+        # At the end of what waits, which is where lines are missing; not for each line that a slow
+        # reader lets through; and not after half a line, which is how a disk says that it is full.
+        if self.dropped and self._whole and len(self.waiting) <= WAITING_MAX // 2:
             head = self.shape.head("WARN", time.time_ns() // 1_000_000)
             text = f"{self.dropped} log lines dropped, their reader is too slow or failed"
             self.dropped = 0

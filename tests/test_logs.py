@@ -586,6 +586,16 @@ def test_after_half_a_line_the_next_begins_anew(file, path, timers):
     assert texts(b"".join(rest))[0] == "c"
 
 
+def test_what_was_dropped_is_still_known_after_a_disk_filled_up_again(file, path, timers):
+    lines = Lines(file, loop_call_later=timers)
+    failing(lines, FULL, 40, FULL)
+    lines.line("a")
+    timers.ring()
+    lines.line("b" * 100)
+    timers.ring()
+    assert lines.dropped == 2
+
+
 def test_a_reader_that_has_gone_hurts_nobody(timers):
     reader, fd = os.pipe()
     lines = Lines(fd, loop_call_later=timers)
