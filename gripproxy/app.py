@@ -253,6 +253,7 @@ class Front:
                 debug=proxy.debug,
                 accept_route=proxy.accept_pushpin_route,
                 accept_proto=proxy.accept_x_forwarded_protocol,
+                cross_origin=proxy.auto_cross_origin,
                 upstream=Verifier(proxy.upstream_key) if proxy.upstream_key else None,
             ),
             serve_socket=sockets.serve,
@@ -303,12 +304,12 @@ class Front:
 
     def first_subscriber(self, channel: str) -> None:
         """Tell the inputs that a channel is wanted."""
-        self._topic(channel, True)
+        self._topic(channel, True)  # noqa: FBT003
 
     def last_subscriber(self, channel: str) -> None:
         """Tell the inputs that a channel is wanted no longer."""
         self.hub.last_ids.forget(channel)
-        self._topic(channel, False)
+        self._topic(channel, False)  # noqa: FBT003
 
     def dropped(self, channel: str, reason: str) -> None:
         """Say that items are lost, once a channel and minute."""
@@ -382,7 +383,7 @@ class Front:
                 left = len(held) - number
                 await asyncio.sleep(max(0.0, end - self._loop.time()) * DRAIN_STEP / left)
         while self.server.connections and self._loop.time() < end:
-            await asyncio.sleep(DRAIN_LOOK)
+            await asyncio.sleep(DRAIN_LOOK)  # noqa: ASYNC110  # the last ones end by themselves
 
     def close(self) -> None:
         """Cut what is left."""
@@ -442,7 +443,7 @@ class Worker:
 
     def _received(self, _link: Link, kind: Message, values: list[Value]) -> None:
         match kind, values:
-            case Message.ITEM, [str(channel), item_id, prev_id, bool(no_seq), bytes(message)]:
+            case Message.ITEM, [str(channel), item_id, _, bool(no_seq), bytes(message)]:
                 self._item(channel, item_id, message, chained=not no_seq)
             case Message.SYNC, [int(number)]:
                 self._send(Message.COUNT, number, self._counted)
@@ -654,10 +655,7 @@ def inactive(routes: RoutesFile) -> list[str]:
 
 
 # Parameters of routes that are read but do not act yet.
-NOT_ACTING = frozenset(
-    ("aco", "cache", "jsonp_body", "jsonp_cb", "jsonp_defcb", "jsonp_defmethod", "jsonp_mode")
-    + ("log_level", "purge", "session", "sockjs", "sockjs_as_path")
-)
+NOT_ACTING = frozenset(("cache", "log_level", "purge", "session", "sockjs", "sockjs_as_path"))
 
 
 def failed(what: str, error: BaseException) -> None:

@@ -5,7 +5,6 @@ standard error that says how, and exit code 2; what the proxy refused, with 1.
 """
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +14,12 @@ import click
 
 from gripproxy import __version__, app, config, sockets, supervisor
 from gripproxy.config import Config, Given
-from gripproxy.control import client
 from gripproxy.errors import ConfigError, ConfigErrors, UsageError
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.routesfile import RoutesFile
 
-ROUTES_FROM_FLAGS = "<route>"
+# Routes on the screen that a start shows.
+ROUTES_SHOWN = 20
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,16 +64,16 @@ _ID_HELP = "Number of this instance: moves the control ports by 10 times as much
 
 @main.command()
 @_options
-def run(  # noqa: PLR0913  # one argument an option
+def run(
     path: str | None,
     routes: tuple[str, ...],
     port: str,
     instance: int | None,
     settings: tuple[str, ...],
     log_level: str,
-    verbose: bool,  # noqa: FBT001
+    verbose: bool,
     logfile: str,
-    merge: bool,  # noqa: FBT001
+    merge: bool,
 ) -> None:
     """Start the proxy."""
     given = Given(
@@ -101,16 +100,16 @@ def run(  # noqa: PLR0913  # one argument an option
 
 @main.command()
 @_options
-def check(  # noqa: PLR0913  # one argument an option
+def check(
     path: str | None,
     routes: tuple[str, ...],
     port: str,
     instance: int | None,
     settings: tuple[str, ...],
     log_level: str,
-    verbose: bool,  # noqa: FBT001, ARG001
+    verbose: bool,  # noqa: ARG001
     logfile: str,  # noqa: ARG001
-    merge: bool,  # noqa: FBT001, ARG001
+    merge: bool,  # noqa: ARG001
 ) -> None:
     """Read configuration and routes, say what is wrong with them, and what the routes mean."""
     given = Given(settings=settings, port=port, instance=instance, log_level=log_level)
@@ -241,10 +240,12 @@ def _screen(start: supervisor.Start) -> str:
             lines.append(f"  {label:<10} {spec}")
     lines.append(f"  workers    {supervisor.workers(read)}")
     lines.append("")
-    for route in start.routes.routes[:20]:
-        lines.append(f"  route      {route.source or routesfile.explain(route)}")
-    if len(start.routes.routes) > 20:
-        lines.append(f"  ... and {len(start.routes.routes) - 20} more")
+    lines += [
+        f"  route      {route.source or routesfile.explain(route)}"
+        for route in start.routes.routes[:ROUTES_SHOWN]
+    ]
+    if len(start.routes.routes) > ROUTES_SHOWN:
+        lines.append(f"  ... and {len(start.routes.routes) - ROUTES_SHOWN} more")
     lines.append("")
     if handler.push_in_http_port:
         lines.append(f"  publish    GRIP_URL={control} gripproxy publish CHANNEL CONTENT")

@@ -71,7 +71,7 @@ def tcp(option: str, host: str, port: int, count: int = 1, *, fix: str = "") -> 
 def _bound(family: int, host: str, port: int, *, shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)
+        sock.settimeout(0)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -95,7 +95,7 @@ def unix(option: str, path: str, *, mode: int | None, owner: tuple[int, int]) ->
     try:
         if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)
-        sock.setblocking(False)
+        sock.settimeout(0)
         sock.bind(path)
         if mode is not None:
             os.chmod(path, mode)
@@ -120,8 +120,10 @@ def clients(runner: Runner, *, count: int) -> list[Listener]:
         tcp("[runner] http_port", end.host, end.port, count, fix="set another with --port")
         for end in runner.http_port
     ]
-    for end in runner.local_ports:
-        found.append(unix("[runner] local_ports", end.path, mode=end.mode, owner=_owner(end)))
+    found += [
+        unix("[runner] local_ports", end.path, mode=end.mode, owner=_owner(end))
+        for end in runner.local_ports
+    ]
     if not found:
         raise ConfigError("[runner] http_port", "no server ports configured; set one with --port")
     return found

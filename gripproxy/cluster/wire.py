@@ -12,7 +12,7 @@ import msgpack
 
 from gripproxy.errors import PacketError
 
-Value: TypeAlias = "None | bool | int | float | str | bytes | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | bytes | list[Value] | dict[str, Value] | None"
 
 # A peer is our own process, but a bug in it must not fill this one.
 BUFFER_MAX = 64 * 1024 * 1024

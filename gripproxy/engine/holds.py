@@ -17,7 +17,6 @@ show the gap (6.1).
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -33,7 +32,7 @@ from gripproxy.protocol import answers, patches, wire
 from gripproxy.protocol.formats import Action, HttpResponse
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Request, Response
-from gripproxy.protocol.routes import Route
+from gripproxy.protocol.routes import Route, Target
 from gripproxy.protocol.terms import KeepAlive, KeepAliveMode
 
 # Items that wait on one hold while it is not ready for them.
@@ -73,6 +72,19 @@ class Home(Protocol):
         """Unsubscribe a hold from everything."""
 
 
+class Dress(Protocol):
+    """How answers to one request are dressed for pages of other sites (proxying.md 13, 14)."""
+
+    def relayed(self, response: Response) -> Response:
+        """Dress a relayed response, or an error of ours."""
+
+    def held(self, response: Response) -> Response:
+        """Dress what ends a hold."""
+
+    def head(self, response: Response) -> Response:
+        """Dress the head of a stream."""
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Origin:
     """Where a hold came from, for asking again: shared by all that happens to one request.
@@ -87,8 +99,10 @@ class Origin:
     trusted: bool = False
     subs: tuple[str, ...] = ()
     last: dict[str, str]
-    dress: Callable[[Response], Response] | None = None
+    dress: Dress | None = None
+    target: Target | None = None  # who answered last
     gone: bytes | None = None  # the absolute URI to call when the request is over
+    retried: bool = False
     retries: int = 0
     retried_since: float = 0.0
 
@@ -588,7 +602,7 @@ class ResponseHold:
         self.state = State.OVER
         self.home.detach(self, now=now)
         if self.origin.dress is not None:
-            response = self.origin.dress(response)
+            response = self.origin.dress.held(response)
         self._sink.finish(response)
 
     def gone(self, now: float) -> None:

@@ -1,1 +1,1 @@
-"""Stories: one coroutine for each request, hold, WebSocket, publish. They know ports, not sockets."""
+"""Stories: a coroutine for each request, hold, WebSocket, publish; ports, but no sockets."""

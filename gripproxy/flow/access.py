@@ -3,7 +3,7 @@
 Their fields and order are Pushpin's, so that what reads its logs reads ours.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gripproxy.engine.holds import Origin
@@ -47,16 +47,18 @@ class Access:
         if self._line is not None:
             self._line(self._text(request, route, target, "error", retry=False))
 
-    def held(
-        self, exchange: Exchange, origin: Origin, channels: Iterable[str], *, retry: bool = False
-    ) -> None:
+    def held(self, origin: Origin, channels: Iterable[str]) -> None:
         """Tell of a request that is held, and of its channels."""
         if self._line is None:
             return
-        self._line(self._text(origin.request, origin.route, None, "accept", retry=retry))
+        text = self._text(
+            origin.request, origin.route, origin.target, "accept", retry=origin.retried
+        )
+        self._line(text + "".join(f" #{name}={last}" for name, last in origin.last.items()))
         uri = origin.request.uri.decode("latin-1")
+        retry = " retry" if origin.retried else ""
         for channel in channels:
-            self._line(f"subscribe {uri} channel={channel}{' retry' if retry else ''}")
+            self._line(f"subscribe {uri} channel={channel}{retry}")
 
     def subscribed(self, request: Request, channel: str) -> None:
         """Tell that a WebSocket was subscribed to a channel."""
@@ -76,7 +78,6 @@ class Access:
         tail: str,
         *,
         retry: bool,
-        positions: Mapping[str, str] | None = None,
     ) -> str:
         parts = [f"{request.method.decode('latin-1')} {request.uri.decode('latin-1')}"]
         if target is not None:

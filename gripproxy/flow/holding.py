@@ -82,6 +82,7 @@ class Holder:
     ) -> None:
         """Act on a response that is an instruct."""
         origin.subs = target.subs
+        origin.target = target
         try:
             await self._begin(exchange, origin, response, target)
         except InstructError as error:
@@ -139,10 +140,11 @@ class Holder:
             raise RequestError(400, TOO_LARGE)
 
     async def _refuse(self, exchange: Exchange, origin: Origin, response: Response) -> None:
+        status = response.status
         if origin.dress is not None:
-            response = origin.dress(response)
+            response = origin.dress.relayed(response)
         await exchange.answer(response)
-        self._access.answered(exchange, origin.request, origin.route, None, response.status)
+        self._access.answered(exchange, origin.request, origin.route, origin.target, status)
 
     async def _answer(self, exchange: Exchange, origin: Origin, asked: Instruct) -> None:
         """Answer with what the instruct left of the response: no hold (1.5)."""
@@ -151,9 +153,11 @@ class Holder:
         if isinstance(body, bytes):
             response.body = _filtered(asked, body)
             response.length = len(response.body)
+        status = response.status
         if origin.dress is not None:
-            response = origin.dress(response)
+            response = origin.dress.held(response)
         await exchange.answer(response)
+        self._access.answered(exchange, origin.request, origin.route, origin.target, status)
 
     def _subscriptions(self, asked: Instruct, origin: Origin) -> dict[str, Subscription]:
         """Return what an instruct subscribes to, by prefixed name (2.3)."""
@@ -180,7 +184,7 @@ class Holder:
         now = self._clock.now()
         self._hub.attach(hold, subscriptions.values(), now=now)
         hold.hold(asked.timeout, now=now)
-        self._access.held(exchange, origin, subscriptions)
+        self._access.held(origin, subscriptions)
         exchange.park(hold, self.resume)
 
     def _remember(self, origin: Origin, subscriptions: dict[str, Subscription]) -> None:
@@ -209,13 +213,15 @@ class Holder:
             await self._refuse(exchange, origin, failed)
             return
         if instruct.is_instruct(response.headers):
+            origin.retried = True
             await self.begin(exchange, origin, response, target)
             return
         response = forwarding.to_client(response)
+        status = response.status
         if origin.dress is not None:
-            response = origin.dress(response)
+            response = origin.dress.relayed(response)
         await exchange.answer(response)
-        self._access.answered(exchange, origin.request, route, target, response.status, retry=True)
+        self._access.answered(exchange, origin.request, route, target, status, retry=True)
 
     async def _pace(self, origin: Origin) -> None:
         now = self._clock.now()
@@ -242,7 +248,7 @@ class Holder:
         else:
             response.body = b""
         if origin.dress is not None:
-            response = origin.dress(response)
+            response = origin.dress.head(response)
         if not exchange.begin(response):
             if not isinstance(body, bytes):
                 body.abandon()
@@ -253,7 +259,7 @@ class Holder:
         missed = self._hub.attach(hold, subscriptions.values(), now=now)
         if not isinstance(body, bytes) and not await self._relay_opening(exchange, hold, body):
             return
-        self._access.held(exchange, origin, subscriptions)
+        self._access.held(origin, subscriptions)
         self._carry_on(exchange, hold, asked, missed=missed)
 
     async def _relay_opening(self, exchange: Exchange, hold: StreamHold, body: Source) -> bool:

@@ -15,16 +15,19 @@ from gripproxy.engine.holds import Origin
 from gripproxy.errors import GripProxyError, OriginError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KeptBody
+from gripproxy.flow.dressing import Dress
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.holding import Holder
 from gripproxy.flow.ports import Clock, Exchange
-from gripproxy.protocol import answers, forwarding, instruct, wshandshake
+from gripproxy.protocol import answers, forwarding, instruct, jsonp, wshandshake
 from gripproxy.protocol import headers as fields
 from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import Miss, Route, RouteTable, Target
 from gripproxy.protocol.signing import Verifier
 
+# With the switch on for all, parameters are looked at even where no route takes the request.
+_NO_ROUTE = Route(domain=None, id="", targets=())
 _EVENTS_TYPE = b"application/websocket-events"
 
 
@@ -45,6 +48,7 @@ class Settings:
     accept_route: bool = False
     accept_proto: bool = False
     upstream: Verifier | None = None
+    cross_origin: bool = False
 
 
 class RequestFlow:
@@ -75,10 +79,14 @@ class RequestFlow:
         request = exchange.request
         route: Route | None = None
         target: Target | None = None
+        dress: Dress | None = None
         try:
             if request.headers.marks & fields.UPGRADE:
                 self._judge_upgrade(request)
             route = self._route(request)
+            if self._settings.cross_origin or (route is not None and route.aco):
+                dress = Dress(request.headers, None)
+                request, dress = self._dressed(request, route)
             if route is None:
                 response = answers.no_route()
             elif request.websocket:
@@ -90,6 +98,7 @@ class RequestFlow:
                 response, target = await self._ask(exchange, request, route)
                 if self._is_grip(response, route, request):
                     origin = self._origin(request, route)
+                    origin.dress = dress
                     await self._holder.begin(exchange, origin, response, target)
                     return
                 response = forwarding.to_client(response)
@@ -101,8 +110,23 @@ class RequestFlow:
             exchange.cut()  # the client's own body broke off: there is nobody to answer
             self._access.broke_off(request, route, target)
             return
+        status = response.status
+        if dress is not None:
+            response = dress.relayed(response)
         await exchange.answer(response)
-        self._access.answered(exchange, request, route, target, response.status)
+        self._access.answered(exchange, request, route, target, status)
+
+    def _dressed(self, request: Request, route: Route | None) -> tuple[Request, Dress]:
+        """Return what a page of another site asks for, and how it is to be answered.
+
+        Raises:
+            RequestError: 400 for JSON-P parameters that make no sense.
+        """
+        found = jsonp.read(request, route or _NO_ROUTE)
+        if found is None:
+            return request, Dress(request.headers, None)
+        script, meant = found
+        return meant, Dress(request.headers, script)
 
     def _judge_upgrade(self, request: Request) -> None:
         """Make a WebSocket handshake of a request that is one, refuse one that is broken."""
