@@ -369,8 +369,8 @@ def post(to: Destination, path: str, body: bytes, *, now: float) -> bytes:
     connection = url.connect()
     try:
         connection.request("POST", url.target(path), body, fields)
-        answer = connection.getresponse()
-        content = answer.read(ANSWER_MAX)
+        with connection.getresponse() as answer:
+            content = answer.read(ANSWER_MAX)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise PublishError(f"{url}: {_reason(error)}") from error
     finally:

@@ -131,6 +131,31 @@ async def test_what_waits_is_read_without_further_news(opened, client, intake, s
     await intake.until(3 * zeromq.BATCH)
 
 
+async def test_others_get_their_turn_between_batches(opened, client, intake, spec):
+    loop = asyncio.get_running_loop()
+    turn, turns = 0, []
+    take = intake.take
+
+    def count():
+        nonlocal turn
+        turn += 1
+        if len(intake.items) < 10 * zeromq.BATCH:
+            loop.call_soon(count)
+
+    def take_in_turn(items):
+        turns.append(turn)
+        take(items)
+
+    intake.take = take_in_turn
+    opened(pull=spec)
+    push = client(zmq.PUSH, spec)
+    for _ in range(10 * zeromq.BATCH):
+        await push.send(GOOD)
+    count()
+    await intake.until(10 * zeromq.BATCH)
+    assert len(turns) == len(set(turns)) >= 10
+
+
 async def test_several_publishers_are_read(opened, client, intake, spec):
     opened(pull=spec)
     for name in "abc":
