@@ -3,7 +3,7 @@
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gripproxy.errors import FrameError
@@ -619,6 +619,7 @@ def conversations(draw):
 cuts = st.lists(st.integers(0, 1_000_000), max_size=20)
 
 
+@settings(deadline=None)  # messages of 100 kB, cut and read several times
 @given(conversations(), cuts, st.booleans())
 def test_what_is_sent_is_read_however_it_is_cut(conversation, places, fresh):
     role, data, sent = conversation
@@ -634,6 +635,7 @@ def outcome(decoder, *chunks):
     return found, decoder.error and decoder.error.code
 
 
+@settings(deadline=None)  # messages of 100 kB, cut and read several times
 @given(conversations(), st.lists(st.tuples(st.integers(0), st.integers(1, 255)), max_size=3), cuts)
 def test_damaged_frames_are_read_or_refused_alike_by_whole_messages_and_by_pieces(
     conversation, damage, places
