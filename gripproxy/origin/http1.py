@@ -345,6 +345,7 @@ class Connection(asyncio.Protocol):
             length=length,
             version=self._version,
         )
+        waiting = self._head
         if not nature or length == 0:
             self._pipe = None
             self._left = 0
@@ -352,8 +353,8 @@ class Connection(asyncio.Protocol):
         else:
             response.body = self._pipe = Pipe(self)
             self._left = length
-        if self._head is not None and not self._head.done():
-            self._head.set_result(response)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(response)
 
     def _length(self, headers: Headers) -> int | None:
         """Return the body's length by RFC 9112 6.3, or None; refuse all that is ambiguous."""
