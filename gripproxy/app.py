@@ -36,7 +36,9 @@ from gripproxy.errors import CommandError, ConfigError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
 from gripproxy.flow.fetching import Fetcher
+from gripproxy.flow.filtering import Filtering
 from gripproxy.flow.holding import Holder
+from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.ports import Interim, Operations, OriginSocket
@@ -222,13 +224,15 @@ class Front:
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
         )
+        linker = Linker(self.forwarder, clock=clock, routes=lambda: self.flow.routes)
+        self.hub.network = Filtering(fetcher, linker, clock=clock, tasks=tasks)
         holder = Holder(
             fetcher,
             self.forwarder,
             self.hub,
             clock=clock,
             tasks=tasks,
-            routes=lambda: self.flow.routes,
+            linker=linker,
             access=self.access,
             subscription_max=handler.connection_subscription_max,
         )

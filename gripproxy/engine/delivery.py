@@ -14,6 +14,7 @@ class Delivery:
 
     __slots__ = (
         "_packed",
+        "asked",
         "channel",
         "chunk",
         "frame",
@@ -22,7 +23,6 @@ class Delivery:
         "message",
         "prev_id",
         "raw",
-        "rendered",
         "response",
         "stream",
         "stream_plain",
@@ -36,8 +36,8 @@ class Delivery:
         self.response: HttpResponse | None = item.http_response
         self.stream: HttpStream | None = item.http_stream
         self.message: WebSocketMessage | None = item.ws_message
-        # What answers a response hold, by the default response that it is built on.
-        self.rendered: dict[object, object] = {}
+        # What filters have asked the network about it: equal questions are put once.
+        self.asked: dict[object, object] = {}
         self.chunk = self.raw = b""
         # What a WebSocket writes that has neither filters nor compression; None: not so simple.
         self.frame: bytes | None = None

@@ -25,7 +25,15 @@ from gripproxy.engine.channels import Kind
 from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.ports import Framing, Notices, Sink, Wake
-from gripproxy.engine.subscriptions import Passage, Subscription, pass_filters
+from gripproxy.engine.subscriptions import (
+    Answer,
+    Halted,
+    Network,
+    Passage,
+    Subscription,
+    go_on,
+    pass_filters,
+)
 from gripproxy.engine.updates import Updates
 from gripproxy.errors import PatchError
 from gripproxy.protocol import answers, patches, wire
@@ -57,6 +65,7 @@ class Home(Protocol):
     deadlines: Deadlines[Timed]
     updates: Updates
     notices: Notices
+    network: Network
     queue_bytes: int
 
     def random(self) -> float:
@@ -114,6 +123,7 @@ class StreamHold:
 
     __slots__ = (
         "_again",
+        "_asking",
         "_blank",
         "_keep_alive",
         "_keep_at",
@@ -131,9 +141,12 @@ class StreamHold:
         "origin",
         "state",
         "subscriptions",
+        "url",
     )
 
     def __init__(self, home: Home, sink: Sink, origin: Origin) -> None:
+        self.url = origin.request.uri
+        self._asking = False  # a filter of an item asks the network; later items wait
         self.home = home
         self.origin = origin
         self.state = State.OPENING
@@ -210,7 +223,7 @@ class StreamHold:
             return
         if delivery.stream is None or self.state is State.OVER:
             return
-        if self.state is State.HOLDING and not self._queue and not sink.blocked:
+        if self.state is State.HOLDING and not (self._queue or self._asking or sink.blocked):
             self._process(delivery, now)
         else:
             self._enqueue(delivery)
@@ -232,16 +245,19 @@ class StreamHold:
 
     def _run_queue(self, now: float) -> None:
         queue = self._queue
-        while queue and self.state is State.HOLDING and not self._sink.blocked:
+        while queue and self._takes_items():
             delivery = queue.popleft()
             self._queued -= len(delivery.raw)
             self._process(delivery, now)
-        if not queue and self.state is State.HOLDING:
+        if not queue and self.state is State.HOLDING and not self._asking:
             self._queue = None
             self._queued = 0
             self._quick = self.next_uri is None and all(
                 s.plain for s in self.subscriptions.values()
             )
+
+    def _takes_items(self) -> bool:
+        return self.state is State.HOLDING and not (self._asking or self._sink.blocked)
 
     def _process(self, delivery: Delivery, now: float) -> None:
         subscription = self.subscriptions.get(delivery.channel)
@@ -261,12 +277,36 @@ class StreamHold:
             stream.content_filters,
             debug=self.origin.debug,
         )
-        if passage.error:
+        self._passed(passage, delivery, now)
+
+    def _passed(self, passage: Passage, delivery: Delivery, now: float) -> None:
+        """Act on what the filters have made of an item."""
+        subscription, stream = self.subscriptions.get(delivery.channel), delivery.stream
+        if passage.halted is not None:
+            self._ask_network(passage.halted, delivery)
+        elif passage.error:
             self._trouble(passage.error, delivery, now)
-            return
-        subscription.advance(delivery)
-        if passage.content is not None:
-            self._act(stream.action, delivery, passage, now)
+        elif subscription is not None and stream is not None:
+            subscription.advance(delivery)
+            if passage.content is not None:
+                self._act(stream.action, delivery, passage, now)
+
+    def _ask_network(self, halted: Halted, delivery: Delivery) -> None:
+        self._asking = True
+        self._quick = False
+
+        def done(answer: Answer, now: float) -> None:
+            self._asking = False
+            if self.state is not State.OVER:
+                self._passed(go_on(halted, answer), delivery, now)
+                self._run_queue(now)
+
+        self.home.network.ask(self, delivery, halted, done)
+
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
+        return self.origin.route
 
     def _act(self, action: Action, delivery: Delivery, passage: Passage, now: float) -> None:
         match action:
@@ -450,7 +490,9 @@ class ResponseHold:
     kind = Kind.RESPONSE
 
     __slots__ = (
+        "_asking",
         "_first_only",
+        "_queue",
         "_sink",
         "_timeout_at",
         "default",
@@ -473,6 +515,8 @@ class ResponseHold:
         self._sink = sink
         self._timeout_at = 0.0
         self._first_only = False  # the update waited for is only that of a first subscription
+        self._asking = False  # a filter of an item asks the network; later items wait
+        self._queue: deque[Delivery] | None = None
 
     def __repr__(self) -> str:
         return f"<ResponseHold {self.state.value} {list(self.subscriptions)}>"
@@ -491,6 +535,9 @@ class ResponseHold:
             return
         subscription = self.subscriptions.get(delivery.channel)
         if subscription is None:
+            return
+        if self._asking:
+            self._enqueue(delivery)
             return
         if not subscription.fits(delivery):
             self.home.forget_last_id(delivery.channel)
@@ -524,12 +571,24 @@ class ResponseHold:
             response.content_filters,
             debug=self.origin.debug,
         )
+        self._passed(passage, delivery, response, subscription, now)
+
+    def _passed(
+        self,
+        passage: Passage,
+        delivery: Delivery,
+        response: HttpResponse,
+        subscription: Subscription,
+        now: float,
+    ) -> None:
+        """Act on what the filters have made of an item."""
+        if passage.halted is not None:
+            self._ask_network(passage.halted, delivery, response, subscription)
+            return
         if passage.error:
             self.home.notices.dropped(delivery.channel, passage.error)
             if self.origin.debug:
-                self._finish(
-                    answers.text(502, passage.error, error="proxy_internal_response"), now
-                )
+                self._fail(passage.error, now)
             return
         subscription.advance(delivery)
         if passage.content is None:
@@ -538,6 +597,43 @@ class ResponseHold:
             self._answer(response, passage.content, now)
         elif response.action is Action.HINT:
             self._retry(now)
+
+    def _ask_network(
+        self,
+        halted: Halted,
+        delivery: Delivery,
+        response: HttpResponse,
+        subscription: Subscription,
+    ) -> None:
+        self._asking = True
+
+        def done(answer: Answer, now: float) -> None:
+            self._asking = False
+            if not self._takes_items():
+                return
+            self._passed(go_on(halted, answer), delivery, response, subscription, now)
+            while self._queue and self._takes_items() and not self._asking:
+                self.deliver(self._queue.popleft(), now)
+
+        self.home.network.ask(self, delivery, halted, done)
+
+    def _enqueue(self, delivery: Delivery) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        if len(self._queue) < QUEUE_MAX:
+            self._queue.append(delivery)
+        else:
+            self.home.notices.dropped(delivery.channel, "slow")
+
+    @property
+    def url(self) -> bytes:
+        """The URI that filters' URLs are relative to: the client's."""
+        return self.origin.request.uri
+
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
+        return self.origin.route
 
     def _body(self, response: HttpResponse) -> bytes:
         if response.body is not None:

@@ -15,7 +15,7 @@ from gripproxy.engine.holds import ResponseHold, StreamHold
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.outbox import Outbox
 from gripproxy.engine.ports import Notices
-from gripproxy.engine.subscriptions import Subscription
+from gripproxy.engine.subscriptions import Network, Subscription
 from gripproxy.engine.updates import Updates
 from gripproxy.protocol.items import PublishItem
 
@@ -48,6 +48,8 @@ class Hub:
         more: Callable[[], None] = lambda: None,
         arm: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """Make a hub; its `network` is set by whoever has one, before the first item."""
+        self.network: Network
         self.channels = channels
         self.last_ids = last_ids
         self.notices = notices

@@ -1,11 +1,13 @@
 """What a holder has on each of its channels: a position and filters (grip-http.md 7, 9)."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from gripproxy.engine.delivery import Delivery
 from gripproxy.errors import FilterError
 from gripproxy.protocol import filters
+from gripproxy.protocol.routes import Route
 
 
 class Subscription:
@@ -47,13 +49,51 @@ class Filtered(Protocol):
     subscriptions: dict[str, Subscription]
     meta: dict[str, str]
 
+    @property
+    def url(self) -> bytes:
+        """The absolute URI that relative ones of filters are relative to."""
+
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A chain that waits for the network; `before` are the positions before the item."""
+
+    chain: filters.Chain
+    ask: filters.Ask
+    context: filters.Context
+    before: Mapping[str, str | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What has become of a content: itself or another one, None if dropped, or an error."""
+    """What has become of a content: itself or another one, None if dropped, or an error.
+
+    With `halted` nothing has become of it yet.
+    """
 
     content: bytes | None
     error: str = ""
+    halted: Halted | None = None
+
+
+Answer = bytes | filters.Drop | FilterError
+
+
+class Network(Protocol):
+    """Who asks the network for a filter."""
+
+    def ask(
+        self,
+        holder: Filtered,
+        delivery: Delivery,
+        halted: Halted,
+        done: Callable[[Answer, float], None],
+    ) -> None:
+        """Ask; `done` is called with the answer and the time, later and once."""
 
 
 def pass_filters(
@@ -74,7 +114,8 @@ def pass_filters(
     mismatch = chain.mismatch(content_filters)
     if mismatch:
         return Passage(None, error=mismatch)
-    positions = {s.name: s.prev_id for s in holder.subscriptions.values()}
+    before = {s.name: s.prev_id for s in holder.subscriptions.values()}
+    positions = dict(before)
     if subscription.prev_id is not None:
         positions[subscription.name] = delivery.id  # the position is the one after this item
     context = filters.Context(
@@ -84,8 +125,34 @@ def pass_filters(
         subscriptions=positions,
         debug=debug,
     )
+    return _apply(chain, content or b"", context, before, start=0)
+
+
+def go_on(halted: Halted, answer: Answer) -> Passage:
+    """Let a chain go on with what the network said."""
+    match answer:
+        case FilterError():
+            return Passage(None, error=f"filter error: {answer.text}")
+        case filters.Drop():
+            return Passage(None)
+        case bytes():
+            return _apply(
+                halted.chain, answer, halted.context, halted.before, start=halted.ask.resume
+            )
+        case _:
+            assert_never(answer)
+
+
+def _apply(
+    chain: filters.Chain,
+    content: bytes,
+    context: filters.Context,
+    before: Mapping[str, str | None],
+    *,
+    start: int,
+) -> Passage:
     try:
-        found = chain.apply(content or b"", context)
+        found = chain.apply(content, context, start=start)
     except FilterError as error:
         return Passage(None, error=f"filter error: {error.text}")
     match found:
@@ -94,7 +161,7 @@ def pass_filters(
         case filters.Drop():
             return Passage(None)
         case filters.Ask():
-            return Passage(None, error=f"filter error: {found.filter} is not supported yet")
+            return Passage(None, halted=Halted(chain, found, context, before))
         case _:
             assert_never(found)
 

@@ -14,8 +14,6 @@ The story of a hold:
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
 
 from gripproxy.engine.holds import Origin, ResponseHold, State, StreamHold
 from gripproxy.engine.hub import Hub
@@ -32,13 +30,13 @@ from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KEPT_MAX, KeptBody, TooLargeError, collect
 from gripproxy.flow.decoding import decoded
 from gripproxy.flow.fetching import Fetcher
+from gripproxy.flow.linking import Linker
 from gripproxy.flow.ports import Clock, Exchange, Tasks
 from gripproxy.protocol import answers, filters, forwarding, instruct, links, positions
 from gripproxy.protocol.forwarding import Forwarder
-from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.instruct import Instruct
-from gripproxy.protocol.messages import Request, Response, Source, split_authority
-from gripproxy.protocol.routes import Miss, Route, RouteTable, Target
+from gripproxy.protocol.messages import Response, Source
+from gripproxy.protocol.routes import Target
 from gripproxy.protocol.terms import HoldMode
 
 # One request is not asked more often than this in one second (grip-http.md 6.4).
@@ -62,7 +60,7 @@ class Holder:
         *,
         clock: Clock,
         tasks: Tasks,
-        routes: Callable[[], RouteTable],
+        linker: Linker,
         access: Access,
         subscription_max: int = 20,
     ) -> None:
@@ -71,7 +69,7 @@ class Holder:
         self._hub = hub
         self._clock = clock
         self._tasks = tasks
-        self._routes = routes
+        self._linker = linker
         self._access = access
         self._subscription_max = subscription_max
 
@@ -195,7 +193,7 @@ class Holder:
     async def _retry(self, exchange: Exchange, origin: Origin) -> None:
         """Send the client's request again, as if it had just come (6.4)."""
         await self._pace(origin)
-        route = self._route_again(origin.route, origin.request.path)
+        route = self._linker.again(origin.route, origin.request.path)
         if route is None:
             await self._refuse(exchange, origin, answers.no_route())
             return
@@ -231,12 +229,6 @@ class Holder:
         origin.retries += 1
         if origin.retries > RETRIES_MAX:
             await asyncio.sleep(1.0 - (now - origin.retried_since))
-
-    def _route_again(self, route: Route, path: bytes) -> Route | None:
-        found = self._routes().again(route.id, path)
-        if isinstance(found, Route):
-            return found
-        return route if found is Miss.SHARED else None
 
     # Stream holds
 
@@ -279,6 +271,7 @@ class Holder:
         if asked.next is not None:
             uri = links.resolve(base, asked.next.uri)
             next_link = (uri, asked.next.timeout) if uri is not None else None
+        hold.url = base
         hold.set_up(subscriptions, asked.keep_alive, dict(asked.meta), next_link)
         return subscriptions
 
@@ -338,10 +331,13 @@ class Holder:
 
     async def _fetch_page(self, exchange: Exchange, hold: StreamHold, uri: bytes) -> Instruct:
         origin = hold.origin
-        request, route = self._link_request(b"GET", uri, origin)
-        last = {s.name: s.prev_id for s in hold.subscriptions.values() if s.prev_id is not None}
-        request = forwarding.with_changes(
-            request, headers=request.headers.plus(*positions.fields(last))
+        last = {s.name: s.prev_id for s in hold.subscriptions.values()}
+        request, route = self._linker.request(
+            b"GET",
+            uri,
+            route=origin.route,
+            client=origin.request.uri,
+            fields=tuple(positions.fields(last)),
         )
         response, target = await self._fetcher.fetch(request, route)
         if not 200 <= response.status < 300:
@@ -386,29 +382,6 @@ class Holder:
         hold.drop_overlap()
         self._carry_on(exchange, hold, asked, missed=False)
 
-    def _link_request(self, method: bytes, uri: bytes, origin: Origin) -> tuple[Request, Route]:
-        """Make a request of our own to a link, and find its way (8.2)."""
-        scheme, authority, target = links.split(uri)
-        request = Request(
-            method=method,
-            target=target,
-            headers=Headers(),
-            scheme=scheme,
-            authority=authority,
-        )
-        same = scheme == origin.request.scheme and authority.lower() in (
-            origin.request.authority.lower(),
-            origin.route.as_host.lower(),
-        )
-        route = origin.route
-        if same:
-            route = self._route_again(origin.route, request.path) or origin.route
-        else:
-            untrusted = any(target.untrusted for target in route.targets)
-            route = direct_route(route, scheme, authority, untrusted=untrusted)
-        asked = self._forwarder.to_origin(request, route, wall=self._clock.wall(), internal=True)
-        return asked, route
-
     # The end
 
     def ended(self, origin: Origin) -> None:
@@ -418,7 +391,9 @@ class Holder:
             self._tasks.start(self._call_gone(origin, gone), name="gone link")
 
     async def _call_gone(self, origin: Origin, uri: bytes) -> None:
-        request, route = self._link_request(b"POST", uri, origin)
+        request, route = self._linker.request(
+            b"POST", uri, route=origin.route, client=origin.request.uri
+        )
         try:
             response, _ = await self._fetcher.fetch(request, route)
         except GripProxyError:
@@ -457,17 +432,3 @@ class _PageError(GripProxyError):
 
 class _BrokenPageError(GripProxyError):
     """A page that broke off after some of it was relayed."""
-
-
-def direct_route(route: Route, scheme: bytes, authority: bytes, *, untrusted: bool) -> Route:
-    """Return a route to a link's own host, signed as the original one (8.2)."""
-    host, port = split_authority(authority)
-    secure = scheme == b"https"
-    target = Target(
-        kind="tcp",
-        host=host.decode("latin-1"),
-        port=port or (443 if secure else 80),
-        ssl=secure,
-        untrusted=untrusted,
-    )
-    return replace(route, targets=(target,), as_host=b"", path_rem=0, replace_beg=None)
