@@ -461,7 +461,7 @@ class SocketSession:
 
     def _read_control(self, text: bytes, now: float) -> None:
         try:
-            control = wscontrol.read(text)
+            control = _read(text) if len(text) <= _READ_MAX else wscontrol.read(text)
         except ControlError as error:
             self.outside.ignored(error.text)
             return
@@ -528,7 +528,7 @@ class SocketSession:
 
     def _set_keep_alive(self, control: KeepAlive, now: float) -> None:
         on = control.content is not None
-        self._keep_alive = _shared(control) if on else None
+        self._keep_alive = control if on else None
         self._sink.pings = not on
         self._start_keep_alive(now)
         self._arm()
@@ -677,9 +677,9 @@ def _subscription(name: str, channel: str, names: tuple[str, ...]) -> Subscripti
     return Subscription(name, channel, None, names)
 
 
-@lru_cache(maxsize=256)
-def _shared(control: KeepAlive) -> KeepAlive:
-    return control
+# Origins say the same to client after client, so small control messages are read once.
+_read = lru_cache(maxsize=1024)(wscontrol.read)
+_READ_MAX = 512
 
 
 def _or_normal(code: int | None) -> int:

@@ -12,6 +12,7 @@ from gripproxy.flow.ports import Clock, Exchange
 from gripproxy.flow.websocket import Relay
 from gripproxy.protocol import answers
 from gripproxy.protocol.forwarding import Forwarder
+from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.routes import Route, Target
 
@@ -53,6 +54,8 @@ class SocketFlow:
             return
         if response is None:
             self._access.answered(exchange, exchange.request, route, target, 101)
+            # Nobody asks for them any more, and an open WebSocket keeps its request for its URI.
+            exchange.request.headers = _NO_FIELDS
         elif exchange.gone:
             if not isinstance(response.body, bytes):
                 response.body.abandon()
@@ -79,6 +82,9 @@ class SocketFlow:
         tried = ", ".join(str(target) for target in targets)
         none = ConnectError(failure.kind, f"Unable to connect to any targets. Tried: {tried}")
         return _bare(answers.of_origin_error(none, debug=handshake.debug)), targets[-1]
+
+
+_NO_FIELDS = Headers()
 
 
 def _bare(response: Response) -> Response:

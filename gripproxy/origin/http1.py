@@ -149,10 +149,11 @@ class Connection(asyncio.Protocol):
         return response
 
     def _send(self, request: Request) -> None:
-        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b" % (
+        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b" % (
             request.method,
             request.target,
             request.authority,
+            request.prefix,
             request.headers.encode(),
         )
         body = request.body

@@ -264,6 +264,7 @@ def with_changes(
         peer=request.peer,
         websocket=request.websocket,
         over_http=request.over_http,
+        prefix=request.prefix,
     )
 
 

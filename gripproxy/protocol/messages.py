@@ -66,6 +66,7 @@ class Request:
     peer: str = ""
     websocket: bool = False
     over_http: bool = False  # carries events of a WebSocket (websockets.md 4)
+    prefix: bytes = b""  # field lines that are ready, sent before `headers`
 
     @property
     def host(self) -> bytes:
