@@ -39,7 +39,8 @@ DEFAULTS: Mapping[str, str] = {
     "runner.logdir": "DIR/log",
     "runner.log_level": "2",
     "runner.client_buffer_size": "8192",
-    "runner.client_maxconn": "500",
+    # a tenth of it is the size of the origin pool: each scenario has a host of its own
+    "runner.client_maxconn": "10000",
     "runner.condure_bin": "condure",
     "runner.zurl_bin": "zurl",
     "proxy.routesfile": "routes",

@@ -341,7 +341,7 @@ def relay_target(system, stage, sent, must):
 
 
 @scenario()
-def relay_to_several_hosts_shares_no_answer(system, stage):
+def relay_reuses_its_connection(system, stage):
     stage.answer(lambda got, _: text(body=got.target))
     with Client(system.port) as client:
         for target in ("/1", "/2", "/3"):
@@ -826,12 +826,12 @@ def relay_response_field_without_blank(system, stage):
     )
 
 
-@scenario(each={"get": ("GET", 200), "post": ("POST", 502)})
-def relay_stale_connection(system, stage, method, status):
+@scenario(each={"get": ("GET", None, 200), "post": ("POST", b"x", 502)})
+def relay_stale_connection(system, stage, method, body, status):
     """A connection that dies on reuse is tried once more where that is safe."""
     stage.answer(HELLO, breaking(), HELLO)
     ask(system.port, request("GET", "/1", stage.host))
-    answer = ask(system.port, request(method, "/2", stage.host, body=b"x"))
+    answer = ask(system.port, request(method, "/2", stage.host, body=body))
     yield "client", answer.status, status
     asked = [got.target for got in stage.requests]
     yield "asked", asked, ["/1", "/2", "/2"] if status == 200 else ["/1", "/2"]

@@ -22,7 +22,7 @@ HELLO = text(body="hello")
         "rem": ("/rem/x?a=/rem", "/x?a=/rem"),
         "rem-all": ("/rem", "/"),
         "rem-more": ("/long/x", "/"),
-        "rem-without-slash": ("/short/x", "/rt/x"),
+        "rem-without-slash": ("/short/x", "/ort/x"),
         "replace": ("/old/z?q=1", "/new/z?q=1"),
         "replace-cuts": ("/cut/z", "/z"),
         "replace-cuts-all": ("/cut", "/"),
