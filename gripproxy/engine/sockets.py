@@ -30,7 +30,15 @@ from gripproxy.engine.channels import Holder, Kind
 from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.ports import ClientSocket, Notices
-from gripproxy.engine.subscriptions import Subscription, pass_filters
+from gripproxy.engine.subscriptions import (
+    Answer,
+    Halted,
+    Network,
+    Passage,
+    Subscription,
+    go_on,
+    pass_filters,
+)
 from gripproxy.errors import ControlError, FrameError
 from gripproxy.protocol import filters, wscontrol, wsframes
 from gripproxy.protocol.formats import Action, WebSocketMessage
@@ -62,6 +70,10 @@ _HEARING = frozenset((State.OPEN, State.CLOSING_OUT, State.DETACHED))
 class Outside(Protocol):
     """What carries a WebSocket to its origin."""
 
+    @property
+    def url(self) -> bytes:
+        """The absolute URI of the client's handshake."""
+
     def take(self, piece: Piece, now: float) -> None:
         """Take what the client says: a message, or a piece of one."""
 
@@ -92,6 +104,7 @@ class Home(Protocol):
 
     deadlines: Deadlines[Timed]
     notices: Notices
+    network: Network
     queue_bytes: int
 
     def random(self) -> float:
@@ -162,6 +175,7 @@ class SocketSession:
         "_sink",
         "_start",
         "_verdict",
+        "_waiting",
         "cid",
         "debug",
         "implicit",
@@ -205,6 +219,7 @@ class SocketSession:
         self._passing = False
         self._queue: list[bytes | WebSocketMessage] | None = None
         self._queued = 0
+        self._waiting: list[Delivery] | None = None  # while a filter asks the network
         self._keep_alive: KeepAlive | None = None
         self._keep_at: float | None = None
         self._delayed: SendDelayed | None = None
@@ -241,21 +256,64 @@ class SocketSession:
                 sink.touched = now
                 return
         message = delivery.message
+        if message is not None and self.state in _SPEAKING:
+            self._admit(message, delivery, now)
+
+    def _admit(self, message: WebSocketMessage, delivery: Delivery, now: float) -> None:
+        """Pass an item through its filters, when those before it are through (6.4)."""
         subscription = self.subscriptions.get(delivery.channel)
-        if message is None or subscription is None or self.state not in _SPEAKING:
+        if subscription is None:
             return
         content = message.content
-        if subscription.filters is not None or message.content_filters:
+        if self._waiting is not None:
+            self._wait(delivery, len(content))
+        elif subscription.filters is None and not message.content_filters:
+            self._act(message, content, delivery, now)
+        else:
             passage = pass_filters(
                 self, subscription, delivery, content, message.content_filters, debug=self.debug
             )
-            if passage.error:
-                self._trouble(passage.error, delivery.channel, now)
+            self._passed(passage, message, delivery, now)
+
+    def _passed(
+        self, passage: Passage, message: WebSocketMessage, delivery: Delivery, now: float
+    ) -> None:
+        """Act on what the filters have made of an item."""
+        if passage.halted is not None:
+            self._ask_network(passage.halted, message, delivery)
+        elif passage.error:
+            self._trouble(passage.error, delivery.channel, now)
+        elif passage.content is not None:
+            self._act(message, passage.content, delivery, now)
+
+    def _ask_network(self, halted: Halted, message: WebSocketMessage, delivery: Delivery) -> None:
+        self._waiting = []
+        self._look_for_quick()
+
+        def done(answer: Answer, now: float) -> None:
+            waiting, self._waiting = self._waiting, None
+            self._queued = 0
+            if self.state not in _SPEAKING:
                 return
-            if passage.content is None:
-                return
-            content = passage.content
-        self._act(message, content, delivery, now)
+            self._passed(go_on(halted, answer), message, delivery, now)
+            for later in waiting or ():
+                self.deliver(later, now)
+            self._look_for_quick()
+
+        self._home.network.ask(self, delivery, halted, done)
+
+    def _wait(self, delivery: Delivery, size: int) -> None:
+        """Keep an item that must not overtake the one that a filter asks the network about."""
+        if self._waiting is None or self._queued + size > self._home.queue_bytes:
+            self._home.notices.dropped(delivery.channel, "slow")
+            return
+        self._waiting.append(delivery)
+        self._queued += size
+
+    @property
+    def url(self) -> bytes:
+        """The URI that filters' URLs are relative to: the client's."""
+        return self.outside.url
 
     def _act(
         self, message: WebSocketMessage, content: bytes, delivery: Delivery, now: float
@@ -635,6 +693,7 @@ class SocketSession:
         self._quick = False
         self._queue = None
         self._queued = 0
+        self._waiting = None
         self._keep_alive = None
         self._keep_at = None
         self._delayed = None
@@ -660,6 +719,7 @@ class SocketSession:
         """Find out whether the usual item is for the client as it is."""
         self._quick = (
             self.state in _SPEAKING
+            and self._waiting is None
             and not self._passing
             and not self._sink.deflates
             and all(subscription.plain for subscription in self.subscriptions.values())

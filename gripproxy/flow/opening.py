@@ -103,6 +103,11 @@ class Side:
         self.session: SocketSession
         self.client: ClientSocket
 
+    @property
+    def url(self) -> bytes:
+        """The absolute URI of the client's handshake."""
+        return self.exchange.request.uri
+
     def subscribed(self, channel: str) -> None:
         """Write the line of a subscription."""
         self.opener.access.subscribed(self.exchange.request, channel)
