@@ -1,23 +1,29 @@
-"""From files, flags and environment to one frozen `Config` (config.md 1, 2, 7).
+"""From files, environment and flags to one frozen `Config` (config.md 2.1, 4.1, 7).
 
-What counts, highest first: flags and `--set`, the environment, the file, the file that it
-includes, defaults. Every error names its place and the fix, and all are told together.
+`settings` knows who says what; here it becomes values of the types that the table of `options`
+names. Every error names its place and what to write, and all are told together.
 """
 
-import difflib
 import os
-import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Final, TypeVar
 
-from gripproxy import ini, options
-from gripproxy.errors import ConfigError, ConfigErrors, KeySourceError
-from gripproxy.options import Cache, Cluster, Global, Handler, Option, Proxy, Runner
-from gripproxy.protocol import keys
+from gripproxy import legacy, options, settings
+from gripproxy.errors import ConfigError, ConfigErrors, OptionValueError
+from gripproxy.kinds import Context, Written
+from gripproxy.legacy import Name
+from gripproxy.options import Cache, Cluster, Global, Handler, Proxy, Runner
+from gripproxy.remarks import remarks
+from gripproxy.settings import Settings
 
-NAMES = (
+S = TypeVar("S")
+
+# The first that is there is read (config.md 7.2).
+NAMES: Final = (
     "config/gripproxy.conf",
     "config/pushpin.conf",
     "gripproxy.conf",
@@ -25,15 +31,11 @@ NAMES = (
     "/etc/gripproxy/gripproxy.conf",
     "/etc/pushpin/pushpin.conf",
 )
-ENVIRONMENT = "GRIPPROXY_"
-LIBDIR = "/usr/lib/gripproxy"
-
-_TCP = re.compile(r"(tcp://(?:\[[^\]]*\]|[^:/\[\]]*):)(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All options, read and checked; `notices` are said once at start."""
+    """All options, read and checked."""
 
     general: Global = field(default_factory=Global)
     runner: Runner = field(default_factory=Runner)
@@ -43,7 +45,9 @@ class Config:
     cluster: Cluster = field(default_factory=Cluster)
     path: str = ""  # the file; empty if there is none
     directory: str = ""  # relative to which its paths are
-    notices: tuple[str, ...] = ()
+    file_prefix: str = ""  # of names in rundir and logdir: `pN-` of instance N
+    notices: tuple[str, ...] = ()  # said once at start
+    sources: tuple[str, ...] = ()  # who set what, for those who ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,225 +61,6 @@ class Given:
     logfile: str = ""
 
 
-@dataclass(slots=True)
-class _Value:
-    """The text of an option and where it stands."""
-
-    elements: tuple[str, ...]
-    place: str
-
-
-class _Reader:
-    """Gathers values by precedence, then makes a `Config` of them."""
-
-    def __init__(self) -> None:
-        self.errors: list[ConfigError] = []
-        self.notices: list[str] = []
-        self.values: dict[tuple[str, str], _Value] = {}
-        self.table = options.table()
-
-    # Gathering; later calls win over earlier ones
-
-    def shipped(self) -> None:
-        for name, entry in self.table.items():
-            if entry.shipped is not None:
-                self.values[name] = _Value(_split(entry, entry.shipped), "default")
-
-    def file(self, path: Path, *, included: bool = False) -> None:
-        try:
-            text = path.read_text("utf-8", "replace")
-        except OSError as error:
-            self.errors.append(ConfigError(str(path), f"cannot be read: {error.strerror}"))
-            return
-        entries, errors = ini.read(text, str(path))
-        self.errors += errors
-        for entry in entries:
-            if not included and (entry.section, entry.key) == ("global", "include"):
-                self._include(path, entry)
-        for entry in entries:
-            self._take(entry.section, entry.key, entry.values, f"{path}:{entry.line}")
-
-    def _include(self, main: Path, entry: ini.Entry) -> None:
-        name = ",".join(entry.values)
-        if Path(name).name == "internal.conf":
-            return  # only endpoints between the processes of Pushpin
-        target = main.parent / name.replace("{libdir}", LIBDIR)
-        if target.is_file():
-            self.file(target, included=True)
-        else:
-            place = f"{main}:{entry.line}"
-            self.errors.append(ConfigError(place, f"[global] include: no file {target}"))
-
-    def environment(self, environ: Mapping[str, str]) -> None:
-        names = {self._variable(*name): name for name in self.table}
-        prefixes = tuple(f"{ENVIRONMENT}{section.upper()}_" for section in options.SECTIONS)
-        for variable, value in sorted(environ.items()):
-            if not variable.startswith(prefixes):
-                continue
-            name = names.get(variable)
-            if name is None:
-                known = _nearest(variable, names)
-                self.errors.append(ConfigError(variable, f"unknown option{known}"))
-            else:
-                elements = _split(self.table[name], value)
-                self.values[name] = _Value(elements, variable)
-
-    def _variable(self, section: str, name: str) -> str:
-        return f"{ENVIRONMENT}{section}_{name}".upper()
-
-    def setting(self, setting: str) -> None:
-        name, equals, value = setting.partition("=")
-        section, dot, key = name.strip().partition(".")
-        place = f"--set {name.strip()}"
-        if not equals or not dot:
-            self.errors.append(ConfigError(f"--set {setting}", "write section.option=value"))
-            return
-        entry = self.table.get((section, key))
-        elements = _split(entry, value) if entry is not None else (value,)
-        self._take(section, key, elements, place)
-
-    def _take(self, section: str, key: str, elements: tuple[str, ...], place: str) -> None:
-        name = (section, key)
-        if name in self.table:
-            self.values[name] = _Value(elements, place)
-        elif name in options.RENAMED:
-            self.values.setdefault((section, options.RENAMED[name]), _Value(elements, place))
-        elif name in options.IGNORED:
-            reason, usual = options.IGNORED[name]
-            if ",".join(elements) not in usual:
-                self.notices.append(f"[{section}] {key}: ignored, {reason}")
-        elif name not in options.INTERNAL and section not in ("", "General"):
-            self._unknown(section, key, place)
-
-    def _unknown(self, section: str, key: str, place: str) -> None:
-        if section not in options.SECTIONS:
-            known = ", ".join(options.SECTIONS)
-            text = f'unknown section "{section}" ({key}); the sections are {known}'
-        else:
-            names = [name for of, name in self.table if of == section]
-            text = f'unknown option "{key}" in [{section}]{_nearest(key, names)}'
-        self.errors.append(ConfigError(place, text))
-
-    # Making values
-
-    def config(self, path: str, given: Given) -> Config:
-        directory = str(Path(path).parent) if path else ""
-        general = self._section("global", Global, given, directory)
-        sections = {
-            name: self._section(name, kind, given, directory)
-            for name, kind in options.SECTIONS.items()
-            if name != "global"
-        }
-        if self.errors:
-            raise ConfigErrors(self.errors)
-        runner, proxy, handler = sections["runner"], sections["proxy"], sections["handler"]
-        cache, cluster = sections["cache"], sections["cluster"]
-        assert isinstance(general, Global)
-        assert isinstance(runner, Runner)
-        assert isinstance(proxy, Proxy)
-        assert isinstance(handler, Handler)
-        assert isinstance(cache, Cache)
-        assert isinstance(cluster, Cluster)
-        self._remarks(runner, proxy, handler)
-        return Config(
-            general=general,
-            runner=runner,
-            proxy=proxy,
-            handler=handler,
-            cache=cache,
-            cluster=cluster,
-            path=path,
-            directory=directory,
-            notices=tuple(self.notices),
-        )
-
-    def _section(self, section: str, kind: type, given: Given, directory: str) -> object:
-        read: dict[str, object] = {}
-        for entry in fields(kind):
-            value = self.values.get((section, entry.name))
-            if value is None:
-                continue
-            try:
-                read[entry.name] = self._read(options.of(entry), value, given, directory)
-            except ValueError as error:
-                place = value.place
-                text = f"[{section}] {entry.name}: {error}"
-                self.errors.append(ConfigError(place, text))
-        return kind(**read)
-
-    def _read(self, entry: Option, value: _Value, given: Given, directory: str) -> object:
-        elements = [self._expanded(element, given) for element in value.elements]
-        many = options.LISTS.get(entry.kind)
-        if many is not None:
-            return tuple(many(element.strip()) for element in elements if element.strip())
-        if len(elements) > 1:
-            raise ValueError("takes one value, not a list")
-        text = elements[0] if elements else ""
-        if entry.kind == "key":
-            return self._key(text, directory)
-        return options.SINGLE[entry.kind](text)
-
-    def _key(self, text: str, directory: str) -> keys.KeySource | None:
-        try:
-            return keys.resolve(text, lambda path: Path(path).read_bytes(), directory=directory)
-        except KeySourceError as error:
-            raise ValueError(str(error)) from error
-
-    def _expanded(self, text: str, given: Given) -> str:
-        """Replace variables, and move the ports of tcp:// endpoints (config.md 1.4)."""
-        if "{" in text:
-            for name, value in self._variables(given).items():
-                text = text.replace(name, value)
-        offset = self._offset(given)
-        if offset and "tcp://" in text:
-            text = _TCP.sub(lambda found: f"{found[1]}{int(found[2]) + offset}", text)
-        return text
-
-    def _variables(self, given: Given) -> dict[str, str]:
-        prefix = self._text("global", "ipc_prefix", "pushpin-")
-        if given.instance is not None:
-            prefix = f"p{given.instance}-"
-        rundir = self._text("global", "rundir", self._text("runner", "rundir", ""))
-        return {"{libdir}": LIBDIR, "{rundir}": rundir, "{ipc_prefix}": prefix}
-
-    def _offset(self, given: Given) -> int:
-        if given.instance is not None:
-            return 10 * given.instance
-        text = self._text("global", "port_offset", "0")
-        return int(text) if text.lstrip("+-").isdigit() else 0
-
-    def _text(self, section: str, name: str, default: str) -> str:
-        value = self.values.get((section, name))
-        return ",".join(value.elements) if value is not None else default
-
-    # What is said at start
-
-    def _remarks(self, runner: Runner, proxy: Proxy, handler: Handler) -> None:
-        say = self.notices.append
-        public = [p for p in (*runner.http_port, *runner.https_ports) if not _is_local(p.host)]
-        if public and proxy.sig_key is not None and proxy.sig_key.secret == b"changeme":
-            say(
-                'sig_key is the well-known "changeme": whoever reaches the origin can forge '
-                "Grip-Sig"
-            )
-        address = handler.push_in_http_addr or "0.0.0.0"  # noqa: S104
-        if handler.push_in_http_port and handler.control_key is None and not _is_local(address):
-            say(
-                "the HTTP control port listens on a public address without a key: whoever "
-                "reaches it can publish; set [handler] control_key or push_in_http_addr"
-            )
-        for spec in (handler.push_in_spec, *handler.push_in_sub_specs, handler.command_spec):
-            if spec.startswith("tcp://") and not _is_local(_host_of(spec)):
-                say(f"{spec} is open to the network, and ZeroMQ asks nobody for a key")
-        if handler.message_rate > 0:
-            say(
-                f"message_rate={handler.message_rate} limits deliveries (items × holders) to "  # noqa: RUF001
-                f"{handler.message_rate} a second; remove it to lift the limit"
-            )
-        if runner.rundir:
-            say("rundir in [runner] section is deprecated. put in [global]")
-
-
 def load(
     path: str | None,
     given: Given,
@@ -285,150 +70,214 @@ def load(
 ) -> Config:
     """Read the configuration.
 
-    `path` is the file asked for; without one the usual places are looked at, and no file at all
-    is fine. Raises `ConfigErrors` with everything that is wrong.
+    `path` is the file that is asked for; without one the usual places are looked at, from `root`
+    on, and no file at all is fine. Raises `ConfigErrors` with everything that is wrong.
     """
-    reader = _Reader()
-    found = _find(path or environ.get("GRIPPROXY_CONFIG") or None, root or Path())
-    if found is None:
-        reader.shipped()
-    else:
-        reader.file(found)
-    reader.environment(environ)
-    for setting in given.settings:
-        reader.setting(setting)
+    found = _find(path, environ, root or Path())
+    directory = os.path.dirname(found)
+    said = Settings()
+    if found:
+        said.take_file(found)
+    said.take_environ(environ)
+    _take_flags(said, given)
+    said.take_included(directory)
+    if not found:
+        said.take_shipped()
+    config = _Making(said, directory).config()
+    prefix = f"p{given.instance}-" if given.instance is not None else ""
+    return replace(config, path=found, directory=directory, file_prefix=prefix)
+
+
+def _find(path: str | None, environ: Mapping[str, str], root: Path) -> str:
+    variable = f"{settings.PREFIX}CONFIG"
+    for place, named in (("--config", path), (variable, environ.get(variable))):
+        if named:
+            if not Path(named).exists():
+                text = f"no configuration file found. Tried: {named}"
+                raise ConfigErrors([ConfigError(place, text)])
+            return named
+    return next((str(root / name) for name in NAMES if (root / name).is_file()), "")
+
+
+def _take_flags(said: Settings, given: Given) -> None:
+    said.take_set(given.settings)
+    if given.instance is not None:
+        said.take_id(given.instance)
     if given.port:
-        _only_port(reader, given.port)
+        said.take_port(given.port)
     if given.log_level:
-        reader.setting(f"runner.log_level={given.log_level}")
-    config = reader.config(str(found) if found is not None else "", given)
-    return _moved(config, given)
+        said.take_log_level(given.log_level)
 
 
-def _find(path: str | None, root: Path) -> Path | None:
-    if path is not None:
-        found = Path(path)
-        if not found.is_file():
-            raise ConfigErrors([ConfigError(path, "no configuration file there")])
-        return found
-    for name in NAMES:
-        if (root / name).is_file():
-            return root / name
-    return None
+# Making values
 
 
-def _only_port(reader: _Reader, port: str) -> None:
-    """`--port` is the one listener: what the file says of others does not count."""
-    for name in ("http_port", "https_ports", "local_ports"):
-        elements = (port,) if name == "http_port" else ()
-        reader.values["runner", name] = _Value(elements, "--port")
+def _read_file(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
-def _moved(config: Config, given: Given) -> Config:
-    """Move the control port by the offset, as its endpoints have been (config.md 1.4)."""
-    offset = 10 * given.instance if given.instance is not None else config.general.port_offset
-    port = config.handler.push_in_http_port
-    if not offset or not port:
-        return config
-    return replace(config, handler=replace(config.handler, push_in_http_port=port + offset))
+class _Making:
+    """Makes values of what is said, in the order of the table."""
 
+    def __init__(self, said: Settings, directory: str) -> None:
+        self._said = said
+        self._errors = said.errors
+        self._context = Context(directory=directory, read=_read_file)
 
-def _split(entry: Option, text: str) -> tuple[str, ...]:
-    """Split a value that has no INI quoting: a list at commas, anything else not at all."""
-    if entry.kind in options.LISTS:
-        return tuple(part.strip() for part in text.split(","))
-    return (text,)
+    def config(self) -> Config:
+        """Return all values; raise `ConfigErrors` if anything at all is wrong."""
+        general = self._section("global", Global)
+        self._context = replace(self._context, port_offset=general.port_offset)
+        runner = self._section("runner", Runner)
+        proxy = self._section("proxy", Proxy)
+        handler = self._section("handler", Handler)
+        cache = self._section("cache", Cache)
+        cluster = self._section("cluster", Cluster)
+        if not (self._errors or runner.http_port or runner.https_ports or runner.local_ports):
+            text = "there is no port for clients; write for instance http_port=7999"
+            self._errors.append(ConfigError("[runner] http_port", text))
+        if self._errors:
+            raise ConfigErrors(self._errors)
+        return Config(
+            general=general,
+            runner=runner,
+            proxy=proxy,
+            handler=handler,
+            cache=cache,
+            cluster=cluster,
+            notices=(
+                *self._said.notices,
+                *settings.ignored(self._said),
+                *settings.deprecated(self._said),
+                *remarks(runner, proxy, handler),
+            ),
+            sources=tuple(settings.sources(self._said)),
+        )
 
+    def _section(self, section: str, made: type[S]) -> S:
+        names = [name for name in options.TABLE if name[0] == section]
+        values = {name[1]: self._value(name) for name in names if self._said.setting(name)}
+        make: type = made  # each value is of the field's type: see `options.option`
+        result: S = make(**values)
+        return result
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.67)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _is_local(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _host_of(spec: str) -> str:
-    host = spec.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    return "0.0.0.0" if host == "*" else host  # noqa: S104
+    def _value(self, name: Name) -> object:
+        """Return what is said of an option; a wrong value is noted, and the default returned."""
+        setting = self._said.setting(name)
+        assert setting is not None
+        text, elements = setting.written.text, setting.written.elements
+        expanded = self._said.expanded
+        written = Written(
+            expanded(text) if text is not None else None, tuple(map(expanded, elements))
+        )
+        try:
+            return options.TABLE[name].kind.read(written, self._context)
+        except OptionValueError as error:
+            self._errors.append(setting.error(error.text))
+            return options.absent(name)
 
 
 # Printing the table
 
+_CONF_HEAD = (
+    "The options of gripproxy, with what each means. What begins with # and no blank is not set; "
+    "the value there is the default. `gripproxy check` reads this file and says what is wrong "
+    "with it. Each option can also be given on the command line, as --set section.option=value, "
+    "and in the environment, as GRIPPROXY_SECTION_OPTION."
+)
+_REFERENCE_HEAD = """\
+# Options
+
+An option stands in a section of the configuration file, as `option=value`. It can also be given as
+`--set section.option=value` and as a variable `GRIPPROXY_SECTION_OPTION`. What counts, highest
+first: the command line, the environment, the file, the file that it includes, defaults.
+
+*Default* is the value if there is a file and it does not name the option; *shipped* is the one in
+`config/gripproxy.conf`, which also holds if there is no file at all (but then `rundir`, `logdir`
+and `stats_spec` are used only if you name them). What Pushpin does not have is marked *own*.
+
+Values may be quoted; a list has commas; `;` begins a comment. In all values `{rundir}`,
+`{ipc_prefix}` and `{libdir}` are replaced. Booleans are `true yes on 1` and `false no off 0`.
+"""
+_REFERENCE_TAIL = """
+## Ignored
+
+Files of Pushpin are read unchanged. These options are accepted and do nothing; one whose value is
+not that of a stock file is named at start.
+
+| option | why |
+| --- | --- |
+"""
+_REFERENCE_END = """
+So are the endpoints between Pushpin's own processes, `[proxy] condure_in_specs` and its like,
+without a word. Any other name that is not in these tables is an error.
+"""
+
 
 def print_default_conf() -> str:
     """Return the shipped `config/gripproxy.conf`."""
-    lines = [
-        "# The options of gripproxy with their defaults. `gripproxy check` reads this file and",
-        "# says what is wrong with it. Every option can also be given on the command line, as",
-        "# --set section.option=value, and in the environment, as GRIPPROXY_SECTION_OPTION.",
-    ]
-    for section, kind in options.SECTIONS.items():
-        lines += ["", f"[{section}]"]
-        for entry in fields(kind):
-            known = options.of(entry)
-            lines.append(f"# {known.meaning}")
-            if known.shipped is None:
-                lines.append(f"#{entry.name}=")
+    lines = _comment(_CONF_HEAD)
+    for section, made in options.SECTIONS.items():
+        lines += ["", "", f"[{section}]"]
+        for entry in fields(made):
+            if (section, entry.name) in legacy.DEPRECATED:
+                continue
+            option = options.of(entry)
+            lines += ["", *_comment(option.meaning)]
+            if option.shipped is None:
+                lines.append(f"#{entry.name}={_default(entry.default)}")
             else:
-                lines.append(f"{entry.name}={_quoted(known, known.shipped)}")
+                lines.append(f"{entry.name}={option.shipped}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(entry: Option, text: str) -> str:
-    special = set(text) & set(';"\\') or ("," in text and entry.kind not in options.LISTS)
-    if not special:
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 78)]
 
 
 def print_reference() -> str:
-    """Return the reference of all options as Markdown."""
-    lines = [
-        "# Options",
-        "",
-        "Each option stands in a section of the configuration file. It can also be given as",
-        "`--set section.option=value` and as a variable `GRIPPROXY_SECTION_OPTION`;",
-        "the command line counts more than the environment, and both more than the file. *Without*",
-        "is the value if there is a file that does not name the option; *shipped* is the one in",
-        "`config/gripproxy.conf`, which also holds if there is no file at all.",
-    ]
-    for section, kind in options.SECTIONS.items():
-        lines += ["", f"## [{section}]", "", "| option | type | without | shipped | meaning |"]
+    """Return the reference of all options, in Markdown."""
+    lines = [_REFERENCE_HEAD]
+    for section, made in options.SECTIONS.items():
+        lines.append(f"## [{section}]\n")
+        lines.append("| option | type | default | shipped | meaning |")
         lines.append("| --- | --- | --- | --- | --- |")
-        for entry in fields(kind):
-            known = options.of(entry)
-            shipped = "none" if known.shipped is None else f"`{known.shipped}`"
-            shipped = "empty" if known.shipped == "" else shipped
+        for entry in fields(made):
+            option = options.of(entry)
+            own = " *own*" if option.ours else ""
             lines.append(
-                f"| `{entry.name}` | {known.kind} | {_shown(entry.default)} | {shipped} | "
-                f"{known.meaning} |"
+                f"| `{entry.name}`{own} | {option.kind.name} | {_code(_default(entry.default))} "
+                f"| {_code(option.shipped or '')} | {option.meaning} |"
             )
-    lines += ["", "## Ignored", "", "| option | why |", "| --- | --- |"]
-    lines += [f"| `[{s}] {n}` | {why} |" for (s, n), (why, _) in options.IGNORED.items()]
-    lines += ["", "Endpoints between the processes of Pushpin are accepted and mean nothing."]
-    return "\n".join(lines) + "\n"
+        lines.append("")
+    ignored = [f"| `[{s}] {n}` | {why} |" for (s, n), (why, _) in legacy.IGNORED.items()]
+    return "\n".join(lines) + _REFERENCE_TAIL + "\n".join(ignored) + "\n" + _REFERENCE_END
 
 
-def _shown(value: object) -> str:
-    if value in ("", None, ()):
-        return "none"
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "–"  # noqa: RUF001  # a dash: there is none
+
+
+def _default(value: object) -> str:
+    """Return a value as it is written in a file."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+        return str(value).lower()
     if isinstance(value, tuple):
-        return f"`{','.join(map(str, value))}`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_PRINTED: Final = {"conf": print_default_conf, "reference": print_reference}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what is asked for: `conf` or `reference`."""
-    printers = {"conf": print_default_conf, "reference": print_reference}
-    if len(arguments) != 1 or arguments[0] not in printers:
+    """Print what is asked for; return the exit code."""
+    if len(arguments) != 1 or arguments[0] not in _PRINTED:
         sys.stderr.write("usage: python -m gripproxy.config conf|reference\n")
         return 2
-    sys.stdout.write(printers[arguments[0]]())
+    sys.stdout.write(_PRINTED[arguments[0]]())
     return 0
 
 

@@ -6,6 +6,7 @@ GripProxyError
 ├── UsageError              the operator's: configuration, routes, command line; exit code 2
 │   ├── ConfigError         an option, its place and the fix
 │   ├── ConfigErrors        several of these
+│   ├── OptionValueError    a value that an option cannot have
 │   ├── RouteError          a line of the routes file
 │   ├── KeySourceError      a key that cannot be read
 │   └── ListenError         an endpoint that cannot be opened
@@ -59,6 +60,14 @@ class ConfigErrors(UsageError):  # noqa: N818  # several at once
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
         self.errors = tuple(errors)
+
+
+class OptionValueError(UsageError):
+    """A value that an option cannot have; whoever knows its place makes another error of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class RouteError(UsageError):

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gripproxy.errors import ConfigError, ListenError
-from gripproxy.options import Runner, UnixEndpoint
+from gripproxy.kinds import UnixEndpoint
+from gripproxy.options import Runner
 
 BACKLOG = 4096
 
