@@ -29,6 +29,7 @@ class Message(IntEnum):
     CALL = 5  # number, name of a command, its arguments
     DRAIN = 6  # seconds
     START = 7  # everything that a worker needs to know (pickled by the supervisor)
+    PURGE = 8  # number, then what a purge names (`cluster.level`)
     # Worker to parent
     READY = 20  # listening
     COUNT = 21  # number, receivers since the last one
