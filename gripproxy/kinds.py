@@ -82,9 +82,9 @@ class Kind(Generic[T_co]):
 def _one(name: str, read: Callable[[str, Context], T], *, secret: bool = False) -> Kind[T]:
     def take(written: Written, context: Context) -> T:
         if written.text is None:
-            joined = ",".join(written.elements)
+            joined = "..." if secret else ",".join(written.elements)
             raise OptionValueError(
-                f'takes one value, not a list; with quotes it is one: "{joined}"'
+                f"takes one value, not a list; with quotes it is one: {shown(joined)}"
             )
         return read(written.text, context)
 

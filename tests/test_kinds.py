@@ -39,6 +39,12 @@ def test_a_list_is_refused_where_one_value_is_wanted():
         kinds.TEXT.read(Written(None, ("a", "b")), NOWHERE)
 
 
+def test_a_list_that_should_be_a_key_is_not_shown():
+    with pytest.raises(OptionValueError) as raised:
+        kinds.KEY.read(Written(None, ("half", "secret")), NOWHERE)
+    assert "secret" not in raised.value.text
+
+
 def test_one_value_may_have_commas():
     assert read(kinds.TEXT, "a,b") == "a,b"
 
