@@ -6,33 +6,19 @@ values that they need.
 """
 
 import asyncio
-import contextlib
-import ctypes
-import gc
 import logging
-import os
-import pickle
 import random
-import signal
 import socket
 import ssl
-import time
-import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from gripproxy.cluster.wire import Message, Value
-from gripproxy.cluster.workers import Link
 from gripproxy.config import Config
-from gripproxy.control.httpapi import ControlApi
-from gripproxy.control.zeromq import Endpoints, Inputs
 from gripproxy.engine.channels import Channels, Kind
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
-from gripproxy.engine.sequencer import Sequencer
 from gripproxy.engine.sockets import Sessions, SocketSession
-from gripproxy.errors import CommandError, ConfigError, RequestError
+from gripproxy.errors import CommandError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
 from gripproxy.flow.fetching import Fetcher
@@ -41,114 +27,34 @@ from gripproxy.flow.holding import Holder
 from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
-from gripproxy.flow.ports import Interim, Operations, OriginSocket
-from gripproxy.flow.publishing import Publisher, Released
+from gripproxy.flow.ports import Interim, OriginSocket
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.flow.sockets import SocketFlow
 from gripproxy.flow.websocket import Relay
 from gripproxy.front.http1 import Limits
 from gripproxy.front.server import Server
-from gripproxy.logs import Levels, Lines, Throttle, reopen, set_up
+from gripproxy.logs import Lines, Throttle
 from gripproxy.origin.builtin import Builtin
 from gripproxy.origin.pool import Limits as OriginLimits
 from gripproxy.origin.pool import Pool
-from gripproxy.protocol import answers, packets
-from gripproxy.protocol.credentials import Credentials
+from gripproxy.protocol import answers
 from gripproxy.protocol.forwarding import AddressRule, Forwarder
 from gripproxy.protocol.forwarding import Settings as ForwardingSettings
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import RouteTable, Target
-from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.protocol.signing import Signer, Verifier
+from gripproxy.runtime import Alarm, Clock, Tasks, failed
 
 log = logging.getLogger("gripproxy")
 
-# Connections of the control port, and its timeouts in seconds (publishing.md 11.1).
-CONTROL_CONNECTIONS = 128
-CONTROL_HEADER_SECONDS = 10.0
-CONTROL_BODY_SECONDS = 30.0
-# The log level at which each request has a line (config.md 5.2).
-LEVEL_OF_REQUESTS = 2
 # How many holds a drain ends at once, and how often it looks for the last ones.
 DRAIN_STEP = 50
 DRAIN_LOOK = 0.02
 
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
-
-
-class Clock:
-    """The two times: satisfies `flow.ports.Clock`."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.now = loop.time
-        self.wall = time.time  # noqa: TID251  # the one place that reads it
-
-
-class Tasks:
-    """Owns every task that is no coroutine of the main one: satisfies `flow.ports.Tasks`."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def start(self, story: Coroutine[None, None, None], *, name: str) -> asyncio.Task[None]:
-        """Run a coroutine until it ends, at the latest with the process."""
-        task = self._loop.create_task(story, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: %s", task.get_name(), told(error))
-
-    async def close(self) -> None:
-        """Cancel what still runs, and wait for it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Alarm:
-    """One timer for all deadlines of one owner: `arm` it, and it calls back in time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[float], None]) -> None:
-        self._loop = loop
-        self._ring = ring
-        self._handle: asyncio.TimerHandle | None = None
-        self._at = 0.0
-
-    def arm(self, when: float) -> None:
-        """Ring at a moment, or before."""
-        if self._handle is not None:
-            if self._at <= when:
-                return
-            self._handle.cancel()
-        self._at = when
-        self._handle = self._loop.call_at(when, self._due)
-
-    def _due(self) -> None:
-        self._handle = None
-        self._ring(self._loop.time())
-
-    def close(self) -> None:
-        """Never ring again."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-
-def told(error: BaseException) -> str:
-    """Return a bug's traceback for the log, on one line."""
-    return "".join(traceback.format_exception(error)).rstrip().replace("\n", " | ")
 
 
 class Origins:
@@ -396,279 +302,6 @@ class Front:
         self._alarm.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What a worker is told at its start."""
-
-    config: Config
-    listeners: list[tuple[int, str]]  # file descriptor and the option that chose it
-    maxconn: int
-
-
-Command = Callable[[list[Value]], Awaitable[Value]]
-
-
-class Worker:
-    """A worker process: the front role, and the link to its parent."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._loop = asyncio.get_running_loop()
-        self._tasks = Tasks(self._loop)
-        self._clock = Clock(self._loop)
-        self._front: Front | None = None
-        self._link: Link | None = None
-        self._lines: Lines | None = None
-        self._over = asyncio.Event()
-        self._topics: set[str] = set()
-        self._counted = 0
-        self._commands: dict[str, Command] = {
-            "recover": self._recover,
-            "refresh": self._refresh,
-            "conncheck": self._conncheck,
-        }
-
-    async def serve(self) -> int:
-        """Serve until the parent says so, or is gone."""
-        sock = socket.socket(fileno=self._fd)
-        _, self._link = await self._loop.create_unix_connection(
-            lambda: Link(self._received, lambda _: self._over.set()), sock=sock
-        )
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-            self._loop.add_signal_handler(number, lambda: None)  # the parent says when
-        self._loop.add_signal_handler(signal.SIGHUP, reopen_logs)
-        await self._over.wait()
-        if self._front is not None:
-            self._front.close()
-        await self._tasks.close()
-        if self._lines is not None:
-            self._lines.flush()
-        return 0
-
-    def _received(self, _link: Link, kind: Message, values: list[Value]) -> None:
-        match kind, values:
-            case Message.ITEM, [str(channel), item_id, _, bool(no_seq), bytes(message)]:
-                self._item(channel, item_id, message, chained=not no_seq)
-            case Message.SYNC, [int(number)]:
-                self._send(Message.COUNT, number, self._counted)
-                self._counted = 0
-            case Message.TOPIC, [str(channel), bool(held)]:
-                self._topic(channel, held=held)
-            case Message.ROUTES, [bytes(pickled)]:
-                self._use_routes(pickled)
-            case Message.CALL, [int(number), str(name), list(arguments)]:
-                self._tasks.start(self._call(number, name, arguments), name=name)
-            case Message.DRAIN, [seconds]:
-                self._tasks.start(self._drain(seconds), name="drain")
-            case Message.START, [bytes(pickled)]:
-                self._tasks.start(self._start(pickle.loads(pickled)), name="start")  # noqa: S301
-            case _:
-                log.error("the parent said what this worker does not know: %s", kind.name)
-
-    def _send(self, kind: Message, *values: Value) -> None:
-        if self._link is not None:
-            self._link.send(kind, *values)
-
-    async def _start(self, work: Work) -> None:
-        """Build the front and listen on the sockets that the parent has bound."""
-        self._lines = set_up_logs(work.config).lines(self._loop)
-        self._front = Front(
-            work.config,
-            clock=self._clock,
-            tasks=self._tasks,
-            lines=self._lines,
-            topic=lambda channel, held: self._send(Message.HELD, channel, held),
-            maxconn=work.maxconn,
-        )
-        for fd, _option in work.listeners:
-            await self._front.listen(socket.socket(fileno=fd), None)
-        self._send(Message.READY)
-
-    def _item(self, channel: str, item_id: Value, message: bytes, *, chained: bool) -> None:
-        front = self._front
-        if front is None:
-            return
-        if channel in front.hub.channels:
-            item = packets.decode_item(message, topic=channel.encode())
-            self._counted += front.release((item,))
-        elif channel in self._topics and chained:
-            # Held by another worker: a client that comes here next must see what it missed.
-            if isinstance(item_id, str):
-                front.hub.last_ids.set(channel, item_id)
-            else:
-                front.hub.forget_last_id(channel)
-
-    def _topic(self, channel: str, *, held: bool) -> None:
-        if held:
-            self._topics.add(channel)
-            return
-        self._topics.discard(channel)
-        if self._front is not None:
-            self._front.hub.forget_last_id(channel)
-
-    def _use_routes(self, pickled: bytes) -> None:
-        routes = pickle.loads(pickled)  # noqa: S301  # from our own parent
-        self._tasks.start(self._when_built(routes), name="routes")
-
-    async def _when_built(self, routes: RoutesFile) -> None:
-        if self._front is not None:
-            self._front.use_routes(RouteTable(routes.routes))
-
-    async def _call(self, number: int, name: str, arguments: list[Value]) -> None:
-        try:
-            value = await self._commands[name](arguments)
-        except CommandError as error:
-            self._send(Message.REPLY, number, None, error.condition)
-        else:
-            self._send(Message.REPLY, number, value, None)
-
-    async def _recover(self, _arguments: list[Value]) -> Value:
-        if self._front is not None:
-            await self._front.recover()
-        return None
-
-    async def _refresh(self, arguments: list[Value]) -> Value:
-        cid, channel = arguments
-        if self._front is not None:
-            await self._front.refresh(
-                cid=cid if isinstance(cid, str) else None,
-                channel=channel if isinstance(channel, str) else None,
-            )
-        return None
-
-    async def _conncheck(self, arguments: list[Value]) -> Value:
-        ids = arguments[0]
-        if self._front is None or not isinstance(ids, list):
-            return []
-        found = await self._front.conncheck([cid for cid in ids if isinstance(cid, str)])
-        return list(found)
-
-    async def _drain(self, seconds: Value) -> None:
-        if self._front is not None and isinstance(seconds, float | int):
-            await self._front.drain(float(seconds))
-        self._over.set()
-
-
-def work(fd: int) -> int:
-    """Run a worker process whose parent is at the other end of a socket."""
-    die_with_parent()
-    settle_collector()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-
-        async def serve() -> int:
-            return await Worker(fd).serve()
-
-        return runner.run(serve())
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent is gone, however that ended."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-_PR_SET_PDEATHSIG = 1
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes event loops: uvloop's where it can be had."""
-    if os.environ.get("GRIPPROXY_LOOP") == "asyncio":
-        return asyncio.new_event_loop
-    try:
-        import uvloop  # noqa: PLC0415  # an option, not a need
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
-
-
-def settle_collector() -> None:
-    """Let the garbage collector look less often: held connections are many and live long."""
-    gc.collect()
-    gc.freeze()
-    # hot: a tenth of the time of a long-poll cycle went into looking through young objects that
-    # are freed by themselves anyway (bench/scenarios.py, longpoll-1000: 75 us with 20,000, 68 so).
-    gc.set_threshold(100_000, 20, 50)
-
-
-@dataclass(frozen=True, slots=True)
-class LogTarget:
-    """Where the log goes, and whether each request has a line there."""
-
-    fd: int
-    requests: bool
-    json: bool
-
-    def lines(self, loop: asyncio.AbstractEventLoop) -> Lines | None:
-        """Return the writer of those lines, None if they are not wanted."""
-        if not self.requests:
-            return None
-        return Lines(self.fd, loop_call_later=loop.call_later, json=self.json)
-
-
-def set_up_logs(config: Config, *, logfile: str = "", merge: bool = False) -> LogTarget:
-    """Set logging up.
-
-    Raises:
-        ConfigError: a level or a file that cannot be used.
-    """
-    runner = config.runner
-    try:
-        levels = Levels.parse(runner.log_level)
-    except ValueError as error:
-        raise ConfigError("[runner] log_level", str(error)) from error
-    path = logfile
-    if not path and runner.logdir and not merge:
-        os.makedirs(runner.logdir, exist_ok=True)
-        path = os.path.join(runner.logdir, "gripproxy.log")
-    json = runner.log_format == "json"
-    fd = set_up(levels=levels, path=path or None, json=json)
-    return LogTarget(fd, levels.of("proxy") >= LEVEL_OF_REQUESTS, json)
-
-
-def reopen_logs() -> None:
-    """Write to new files from now on: the old ones have been rotated away."""
-    reopen()
-
-
-def endpoints(config: Config) -> Endpoints:
-    """Return the ZeroMQ endpoints that are configured."""
-    handler = config.handler
-    return Endpoints(
-        pull=handler.push_in_spec,
-        sub=handler.push_in_sub_specs + handler.push_in_sub_spec,
-        sub_connect=handler.push_in_sub_connect,
-        command=handler.command_spec,
-        ipc_file_mode=handler.ipc_file_mode,
-    )
-
-
-def credentials(config: Config) -> Credentials | None:
-    """Return what requests to the control port must show, None for nothing."""
-    handler = config.handler
-    if handler.control_key is None:
-        return None
-    return Credentials(handler.control_key, handler.control_iss)
-
-
-def inactive(routes: RoutesFile) -> list[str]:
-    """Say which parameters of routes do not act yet."""
-    notes = []
-    for route in routes.routes:
-        names = sorted(route.parameters_used & NOT_ACTING)
-        if names:
-            notes.append(f"{route.place}: {', '.join(names)}: not supported yet, without effect")
-    return notes
-
-
-# Parameters of routes that are read but do not act yet.
-NOT_ACTING = frozenset(("cache", "log_level", "purge", "session", "sockjs", "sockjs_as_path"))
-
-
-def failed(what: str, error: BaseException) -> None:
-    """Log a bug: an exception that no story should have let through."""
-    log.error("%s: %s", what, told(error))
-
-
 def forwarding_settings(config: Config) -> ForwardingSettings:
     """Return what the options say of requests to origins."""
     proxy = config.proxy
@@ -688,119 +321,3 @@ def forwarding_settings(config: Config) -> ForwardingSettings:
         need_mark=frozenset(name.lower().encode() for name in proxy.orig_headers_need_mark),
         accept_route=proxy.accept_pushpin_route,
     )
-
-
-class Control:
-    """The control role: inputs of publishers and operators, and the order of items."""
-
-    def __init__(
-        self,
-        config: Config,
-        *,
-        clock: Clock,
-        tasks: Tasks,
-        out: Released,
-        subscribed: Callable[[str], bool],
-        operations: Operations,
-    ) -> None:
-        handler = config.handler
-        self._loop = asyncio.get_running_loop()
-        self._throttle = Throttle()
-        self._clock = clock
-        self._operations = operations
-        self._alarm = Alarm(self._loop, self._ring)
-        self.sequencer: Sequencer[PublishItem] = Sequencer(
-            handler.message_wait / 1000, handler.id_cache_ttl, LastIds(), subscribed
-        )
-        self.publisher = Publisher(
-            self.sequencer,
-            out,
-            clock=clock,
-            arm=self._alarm.arm,
-            unknown_format=self._unknown_format,
-        )
-        self.inputs = Inputs(endpoints(config), self, tasks=tasks, warn=self._warn)
-        self._api = ControlApi(
-            self,
-            clock=clock,
-            warn=self._warn,
-            log=log.debug,
-            credentials=credentials(config),
-            body_max=handler.push_in_http_max_body_size,
-        )
-        self._server: Server | None = None
-        if handler.push_in_http_port:
-            self._server = Server(
-                self._api.serve,
-                clock=clock,
-                tasks=tasks,
-                limits=Limits(
-                    head=handler.push_in_http_max_headers_size,
-                    header_timeout=CONTROL_HEADER_SECONDS,
-                    body_timeout=CONTROL_BODY_SECONDS,
-                ),
-                refused=self._api.refused,
-                failed=failed,
-                maxconn=CONTROL_CONNECTIONS,
-            )
-
-    async def open(self, sock: socket.socket | None) -> None:
-        """Open the ZeroMQ inputs, and serve the control port on its bound socket."""
-        self.inputs.open()
-        if self._server is not None and sock is not None:
-            await self._server.listen(sock)
-
-    def topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
-        """Take note that a channel has become held anywhere, or is no longer."""
-        if held:
-            self.inputs.subscribe(channel)
-        else:
-            self.sequencer.forget_channel(channel)
-            self.inputs.unsubscribe(channel)
-
-    def stop_accepting(self) -> None:
-        """Take no more connections to the control port."""
-        if self._server is not None:
-            self._server.stop_accepting()
-
-    # As the intake of the inputs
-
-    def take(self, items: Sequence[PublishItem]) -> None:
-        """Take items in; nobody waits."""
-        self.publisher.take(items)
-
-    async def accept(self, items: Sequence[PublishItem]) -> int:
-        """Take items in; return their receivers."""
-        return await self.publisher.accept(items)
-
-    async def recover(self) -> None:
-        """Forget all last ids and let all HTTP holds ask again."""
-        self.sequencer.recover()
-        await self._operations.recover()
-
-    async def refresh(self, *, cid: str | None, channel: str | None) -> None:
-        """Let WebSockets over HTTP ask their origin."""
-        await self._operations.refresh(cid=cid, channel=channel)
-
-    async def conncheck(self, ids: Sequence[str]) -> list[str]:
-        """Return those of these connections that exist."""
-        return await self._operations.conncheck(ids)
-
-    def _ring(self, now: float) -> None:
-        self.publisher.expire(now)
-
-    def _warn(self, key: str, text: str) -> None:
-        if self._throttle.allows(key, now=self._clock.now()):
-            log.warning("%s", text)
-
-    def _unknown_format(self, channel: str, name: str) -> None:
-        self._warn(
-            f"format {channel}", f"item on channel {channel} has the unknown format {name!r}"
-        )
-
-    def close(self) -> None:
-        """Close all inputs."""
-        self.inputs.close()
-        if self._server is not None:
-            self._server.close()
-        self._alarm.close()

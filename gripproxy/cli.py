@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import click
 
-from gripproxy import __version__, app, config, sockets, supervisor
+from gripproxy import __version__, config, runtime, sockets, supervisor
+from gripproxy import worker as workers
 from gripproxy.config import Config, Given
 from gripproxy.errors import ConfigError, ConfigErrors, UsageError
 from gripproxy.protocol import routesfile
@@ -85,7 +86,7 @@ def run(
     )
     try:
         read = config.load(path, given)
-        target = app.set_up_logs(read, logfile=logfile, merge=merge)
+        target = runtime.set_up_logs(read, logfile=logfile, merge=merge)
         table, routes_path = _routes(read, routes)
         start = _start(read, table, routes_path)
     except UsageError as error:
@@ -133,7 +134,7 @@ def check(
 @click.argument("fd", type=int)
 def worker(fd: int) -> None:
     """Serve as a worker of the parent at the other end of a socket."""
-    sys.exit(app.work(fd))
+    sys.exit(workers.work(fd))
 
 
 @main.command(context_settings={"ignore_unknown_options": False})
@@ -216,7 +217,7 @@ def _say(read: Config, table: RoutesFile) -> None:
         log.error("%s", error)
     for warning in table.warnings:
         log.warning("%s", warning)
-    for note in app.inactive(table):
+    for note in _inactive(table):
         log.warning("%s", note)
 
 
@@ -250,3 +251,17 @@ def _screen(start: supervisor.Start) -> str:
     if handler.push_in_http_port:
         lines.append(f"  publish    GRIP_URL={control} gripproxy publish CHANNEL CONTENT")
     return "\n".join(lines) + "\n"
+
+
+def _inactive(routes: RoutesFile) -> list[str]:
+    """Say which parameters of routes do not act yet."""
+    notes = []
+    for route in routes.routes:
+        names = sorted(route.parameters_used & _NOT_ACTING)
+        if names:
+            notes.append(f"{route.place}: {', '.join(names)}: not supported yet, without effect")
+    return notes
+
+
+# Parameters of routes that are read but do not act yet.
+_NOT_ACTING = frozenset(("cache", "log_level", "purge", "session", "sockjs", "sockjs_as_path"))

@@ -1,0 +1,198 @@
+"""A worker process: the front role, and the link to its parent (layout.md, *Processes*)."""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import pickle
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gripproxy import runtime
+from gripproxy.app import Front
+from gripproxy.cluster.wire import Message, Value
+from gripproxy.cluster.workers import Link
+from gripproxy.config import Config
+from gripproxy.errors import CommandError
+from gripproxy.logs import Lines
+from gripproxy.protocol import packets
+from gripproxy.protocol.routes import RouteTable
+from gripproxy.protocol.routesfile import RoutesFile
+
+log = logging.getLogger("gripproxy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a worker is told at its start."""
+
+    config: Config
+    listeners: list[tuple[int, str]]  # file descriptor and the option that chose it
+    maxconn: int
+
+
+Command = Callable[[list[Value]], Awaitable[Value]]
+
+
+class Worker:
+    """A worker process: the front role, and the link to its parent."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._tasks = runtime.Tasks(self._loop)
+        self._clock = runtime.Clock(self._loop)
+        self._front: Front | None = None
+        self._link: Link | None = None
+        self._lines: Lines | None = None
+        self._over = asyncio.Event()
+        self._topics: set[str] = set()
+        self._counted = 0
+        self._commands: dict[str, Command] = {
+            "recover": self._recover,
+            "refresh": self._refresh,
+            "conncheck": self._conncheck,
+        }
+
+    async def serve(self) -> int:
+        """Serve until the parent says so, or is gone."""
+        sock = socket.socket(fileno=self._fd)
+        _, self._link = await self._loop.create_unix_connection(
+            lambda: Link(self._received, lambda _: self._over.set()), sock=sock
+        )
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, lambda: None)  # the parent says when
+        self._loop.add_signal_handler(signal.SIGHUP, runtime.reopen_logs)
+        await self._over.wait()
+        if self._front is not None:
+            self._front.close()
+        await self._tasks.close()
+        if self._lines is not None:
+            self._lines.flush()
+        return 0
+
+    def _received(self, _link: Link, kind: Message, values: list[Value]) -> None:
+        match kind, values:
+            case Message.ITEM, [str(channel), item_id, _, bool(no_seq), bytes(message)]:
+                self._item(channel, item_id, message, chained=not no_seq)
+            case Message.SYNC, [int(number)]:
+                self._send(Message.COUNT, number, self._counted)
+                self._counted = 0
+            case Message.TOPIC, [str(channel), bool(held)]:
+                self._topic(channel, held=held)
+            case Message.ROUTES, [bytes(pickled)]:
+                self._use_routes(pickled)
+            case Message.CALL, [int(number), str(name), list(arguments)]:
+                self._tasks.start(self._call(number, name, arguments), name=name)
+            case Message.DRAIN, [seconds]:
+                self._tasks.start(self._drain(seconds), name="drain")
+            case Message.START, [bytes(pickled)]:
+                self._tasks.start(self._start(pickle.loads(pickled)), name="start")  # noqa: S301
+            case _:
+                log.error("the parent said what this worker does not know: %s", kind.name)
+
+    def _send(self, kind: Message, *values: Value) -> None:
+        if self._link is not None:
+            self._link.send(kind, *values)
+
+    async def _start(self, work: Work) -> None:
+        """Build the front and listen on the sockets that the parent has bound."""
+        self._lines = runtime.set_up_logs(work.config).lines(self._loop)
+        self._front = Front(
+            work.config,
+            clock=self._clock,
+            tasks=self._tasks,
+            lines=self._lines,
+            topic=lambda channel, held: self._send(Message.HELD, channel, held),
+            maxconn=work.maxconn,
+        )
+        for fd, _option in work.listeners:
+            await self._front.listen(socket.socket(fileno=fd), None)
+        self._send(Message.READY)
+
+    def _item(self, channel: str, item_id: Value, message: bytes, *, chained: bool) -> None:
+        front = self._front
+        if front is None:
+            return
+        if channel in front.hub.channels:
+            item = packets.decode_item(message, topic=channel.encode())
+            self._counted += front.release((item,))
+        elif channel in self._topics and chained:
+            # Held by another worker: a client that comes here next must see what it missed.
+            if isinstance(item_id, str):
+                front.hub.last_ids.set(channel, item_id)
+            else:
+                front.hub.forget_last_id(channel)
+
+    def _topic(self, channel: str, *, held: bool) -> None:
+        if held:
+            self._topics.add(channel)
+            return
+        self._topics.discard(channel)
+        if self._front is not None:
+            self._front.hub.forget_last_id(channel)
+
+    def _use_routes(self, pickled: bytes) -> None:
+        routes = pickle.loads(pickled)  # noqa: S301  # from our own parent
+        self._tasks.start(self._when_built(routes), name="routes")
+
+    async def _when_built(self, routes: RoutesFile) -> None:
+        if self._front is not None:
+            self._front.use_routes(RouteTable(routes.routes))
+
+    async def _call(self, number: int, name: str, arguments: list[Value]) -> None:
+        try:
+            value = await self._commands[name](arguments)
+        except CommandError as error:
+            self._send(Message.REPLY, number, None, error.condition)
+        else:
+            self._send(Message.REPLY, number, value, None)
+
+    async def _recover(self, _arguments: list[Value]) -> Value:
+        if self._front is not None:
+            await self._front.recover()
+        return None
+
+    async def _refresh(self, arguments: list[Value]) -> Value:
+        cid, channel = arguments
+        if self._front is not None:
+            await self._front.refresh(
+                cid=cid if isinstance(cid, str) else None,
+                channel=channel if isinstance(channel, str) else None,
+            )
+        return None
+
+    async def _conncheck(self, arguments: list[Value]) -> Value:
+        ids = arguments[0]
+        if self._front is None or not isinstance(ids, list):
+            return []
+        found = await self._front.conncheck([cid for cid in ids if isinstance(cid, str)])
+        return list(found)
+
+    async def _drain(self, seconds: Value) -> None:
+        if self._front is not None and isinstance(seconds, float | int):
+            await self._front.drain(float(seconds))
+        self._over.set()
+
+
+def work(fd: int) -> int:
+    """Run a worker process whose parent is at the other end of a socket."""
+    die_with_parent()
+    runtime.settle_collector()
+    with asyncio.Runner(loop_factory=runtime.loop_factory()) as runner:
+
+        async def serve() -> int:
+            return await Worker(fd).serve()
+
+        return runner.run(serve())
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent is gone, however that ended."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_PR_SET_PDEATHSIG = 1
