@@ -16,6 +16,7 @@ from gripproxy import __version__, config, runtime, sockets, supervisor
 from gripproxy import worker as workers
 from gripproxy.config import Config, Given
 from gripproxy.errors import ConfigError, ConfigErrors, UsageError
+from gripproxy.processes import Start
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.routesfile import RoutesFile
 
@@ -185,9 +186,9 @@ def _routes(read: Config, lines: Sequence[str]) -> tuple[RoutesFile, Path | None
     return loaded, path
 
 
-def _start(read: Config, table: RoutesFile, routes_path: Path | None) -> supervisor.Start:
+def _start(read: Config, table: RoutesFile, routes_path: Path | None) -> Start:
     """Bind what has to be bound, so that a port that is taken ends the start."""
-    start = supervisor.Start(
+    start = Start(
         config=read,
         routes=table,
         routes_path=routes_path,
@@ -221,7 +222,7 @@ def _say(read: Config, table: RoutesFile) -> None:
         log.warning("%s", note)
 
 
-def _screen(start: supervisor.Start) -> str:
+def _screen(start: Start) -> str:
     """Return the screen that a start shows: what listens where, and how to publish."""
     read, handler = start.config, start.config.handler
     lines = [f"gripproxy {__version__}", ""]

@@ -8,22 +8,15 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import resource
 import signal
-import socket
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from gripproxy import app, intake, runtime, sockets
-from gripproxy import worker as workers_own
-from gripproxy.cluster.wire import Message, Value
-from gripproxy.cluster.workers import Link, Workers
+from gripproxy import runtime
 from gripproxy.config import Config
 from gripproxy.logs import Lines
-from gripproxy.protocol.routes import RouteTable
+from gripproxy.processes import Parent, Single, Start
 from gripproxy.protocol.routesfile import RoutesFile, parse
 
 log = logging.getLogger("gripproxy")
