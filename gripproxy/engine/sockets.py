@@ -668,11 +668,9 @@ class SocketSession:
 
     def _close_overtakes(self, now: float) -> None:
         """A published close has waited for the end of the origin's message, in vain."""
-        queue, self._queue = self._queue, None
-        for entry in queue or ():
-            if not isinstance(entry, bytes):
-                self._close_published(entry, now)
-                return
+        queue, self._queue = self._queue or (), None
+        close = next(entry for entry in queue if not isinstance(entry, bytes))
+        self._close_published(close, now)
 
     # The end
 
