@@ -68,6 +68,7 @@ SETUPS: Mapping[str, Mapping[str, str]] = {
         "handler.message_wait": "300",
         "handler.subscription_linger": "1",
         "handler.connection_subscription_max": "2",
+        "handler.stats_format": "json",
     },
 }
 
