@@ -327,8 +327,8 @@ def fields_of(request: Request) -> list[tuple[str, str]]:
 
 def fields(*lines: str) -> Headers:
     """Make headers of lines."""
-    pairs = [line.encode().split(b": ", 1) for line in lines]
-    return Headers([(name, value) for name, value in pairs])
+    pairs = [line.encode().split(b":", 1) for line in lines]
+    return Headers([(name, value.strip()) for name, value in pairs])
 
 
 async def settle() -> None:

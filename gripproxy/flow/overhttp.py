@@ -154,7 +154,7 @@ class Carried(Side):
         self._tries = 0
         self._meta: tuple[Pair, ...] = ()
         self._interval: int | None = None
-        self._closing = False  # our CLOSE is queued, or was
+        self._closing = False  # our CLOSE is queued, or was; nothing may follow it
         self._close_sent = False
         self._origin_closed = False
         self._client_gone = False
@@ -469,10 +469,9 @@ class Carried(Side):
 
     def _finish(self) -> None:
         """Send nothing more; if the client's side is over, too, that is all."""
-        if self._phase is Phase.OVER:
-            return
         self._phase = Phase.OVER
         self._queue = []
+        self._closing = True  # nothing is queued any more
         self.opener.sessions.hub.deadlines.cancel(self)
         if self._client_gone:
             self.exchange.end()

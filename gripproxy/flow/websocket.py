@@ -48,12 +48,11 @@ class Relayed(Side):
     origin sends.
     """
 
-    __slots__ = ("_closing", "_origin")
+    __slots__ = ("_origin",)
 
     def __init__(self, opener: Opener, exchange: Exchange, origin: OriginSocket) -> None:
         super().__init__(opener, exchange)
         self._origin = origin
-        self._closing = False
 
     def __repr__(self) -> str:
         return f"<Relayed {self.cid}>"
@@ -77,7 +76,6 @@ class Relayed(Side):
 
     def close(self, code: int | None, reason: str, now: float) -> None:
         """Close the origin's side; it must answer in time."""
-        self._closing = True
         self._origin.close(wsframes.NORMAL if code is None else code, reason)
         self.opener.sessions.hub.set_deadline(self, now + CLOSE_TIMEOUT)
 
