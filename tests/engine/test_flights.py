@@ -1,0 +1,193 @@
+"""Bodies with many readers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gripproxy.engine.flights import FlightBody
+from gripproxy.engine.pipe import BUFFER_MAX
+from gripproxy.errors import ExchangeError, GripProxyError
+from gripproxy.protocol.headers import Headers
+
+BROKEN = ExchangeError("http_response_incomplete", "broke off")
+
+
+class Origin:
+    """A source that the test feeds."""
+
+    def __init__(self):
+        self.receiver = None
+        self.calls = []
+
+    def start(self, receiver):
+        self.receiver = receiver
+
+    def pause(self):
+        self.calls.append("pause")
+
+    def resume(self):
+        self.calls.append("resume")
+
+    def abandon(self):
+        self.calls.append("abandon")
+
+
+class Client:
+    """A receiver that keeps what it gets."""
+
+    def __init__(self):
+        self.content = b""
+        self.end = None
+
+    def body_piece(self, piece):
+        self.content += piece
+
+    def body_end(self, trailers):
+        self.end = trailers or "end"
+
+    def body_failed(self, error):
+        self.end = error
+
+
+class Owner:
+    def __init__(self):
+        self.outcome = None
+
+    def body_whole(self, body):
+        self.outcome = ("whole", body)
+
+    def body_broken(self, error: GripProxyError):
+        self.outcome = ("broken", error)
+
+
+def a_body(limit=100):
+    origin, owner = Origin(), Owner()
+    body = FlightBody(origin, limit, owner)
+    body.begin()
+    return body, origin, owner
+
+
+def test_every_reader_gets_the_whole_body_whenever_he_comes():
+    body, _, owner = a_body()
+    early, late, last = Client(), Client(), Client()
+    body.reader().start(early)
+    body.body_piece(b"one ")
+    body.reader().start(late)
+    body.body_piece(b"two")
+    body.body_end(None)
+    body.reader().start(last)
+    assert early.content == late.content == last.content == b"one two"
+    assert early.end == late.end == last.end == "end"
+    assert owner.outcome == ("whole", b"one two")
+    assert body.joinable
+    assert body.size == 7
+
+
+def test_a_reader_that_pauses_goes_on_where_he_was():
+    body, origin, _ = a_body()
+    client = Client()
+    reader = body.reader()
+    reader.start(client)
+    reader.pause()
+    body.body_piece(b"one")
+    assert client.content == b""
+    reader.resume()
+    assert client.content == b"one"
+    body.body_end(Headers([(b"X", b"1")]))
+    assert client.end == Headers([(b"X", b"1")])
+    assert origin.calls == []
+
+
+def test_a_body_that_breaks_off_breaks_off_for_all():
+    body, _, owner = a_body()
+    client, late = Client(), Client()
+    body.reader().start(client)
+    body.body_piece(b"one")
+    body.body_failed(BROKEN)
+    body.reader().start(late)
+    assert client.end is BROKEN
+    assert late.end is BROKEN
+    assert owner.outcome == ("broken", BROKEN)
+    assert not body.joinable
+
+
+def test_a_body_too_large_to_be_kept_flows_past():
+    body, _, owner = a_body(limit=5)
+    client = Client()
+    body.reader().start(client)
+    body.body_piece(b"123")
+    assert body.joinable
+    body.body_piece(b"456")
+    assert not body.joinable
+    assert body.size == 0
+    body.body_end(None)
+    assert client.content == b"123456"
+    assert owner.outcome == ("whole", None)
+
+
+def test_the_slowest_reader_holds_the_origin_back():
+    body, origin, _ = a_body(limit=5)
+    quick, slow = Client(), Client()
+    body.reader().start(quick)
+    reader = body.reader()
+    reader.start(slow)
+    reader.pause()
+    body.body_piece(b"x" * (BUFFER_MAX + 1))
+    assert origin.calls == ["pause"]
+    body.body_piece(b"y")
+    assert origin.calls == ["pause"]
+    reader.resume()
+    assert origin.calls == ["pause", "resume"]
+    assert slow.content == quick.content
+
+
+def test_the_flight_goes_on_while_it_may_be_stored():
+    body, origin, _ = a_body(limit=5)
+    reader = body.reader()
+    reader.start(Client())
+    body.body_piece(b"123")
+    reader.abandon()
+    assert origin.calls == []
+
+
+def test_what_cannot_be_stored_and_nobody_reads_is_not_wanted():
+    body, origin, _ = a_body(limit=5)
+    reader, other = body.reader(), body.reader()
+    reader.start(Client())
+    other.start(Client())
+    body.body_piece(b"123456")
+    reader.abandon()
+    assert origin.calls == []
+    other.abandon()
+    assert origin.calls == ["abandon"]
+
+
+def test_leaving_an_ended_body_changes_nothing():
+    body, origin, _ = a_body(limit=5)
+    reader = body.reader()
+    body.body_piece(b"123456")
+    body.body_end(None)
+    reader.abandon()
+    assert origin.calls == []
+
+
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=5), max_size=12),
+    limit=st.integers(0, 40),
+    moves=st.lists(st.sampled_from(["pause", "resume", "none"]), min_size=12, max_size=12),
+)
+def test_readers_at_any_pace_see_the_same(pieces, limit, moves):
+    body, _, owner = a_body(limit=limit)
+    steady, fitful = Client(), Client()
+    body.reader().start(steady)
+    reader = body.reader()
+    reader.start(fitful)
+    for piece, move in zip(pieces, moves, strict=False):
+        if move != "none":
+            getattr(reader, move)()
+        body.body_piece(piece)
+    body.body_end(None)
+    reader.resume()
+    content = b"".join(pieces)
+    assert steady.content == fitful.content == content
+    assert steady.end == fitful.end == "end"
+    assert owner.outcome == ("whole", content if len(content) <= limit else None)
