@@ -89,7 +89,12 @@ Answer = bytes | Callable[[Request, Wire], bytes | None]
 
 
 class Stage:
-    """What the origin does for one scenario, and what it saw."""
+    """What the origin does for one scenario, and what it saw.
+
+    `early`: answers are given as soon as the head is there, and read the body themselves.
+    `forgiving`: a request that breaks off is no trouble. `spare`: a port that a route of the
+    scenario leads to and that nobody has bound.
+    """
 
     def __init__(self, origin: "Origin", name: str, *hosts: str) -> None:
         self.name = name
@@ -97,6 +102,8 @@ class Stage:
         self.host = self.hosts[0]
         self.port = origin.port
         self.early = False
+        self.forgiving = False
+        self.spare = 0
         self.gate = threading.Event()
         self.requests: list[Request] = []
         self.troubles: list[str] = []
@@ -191,7 +198,7 @@ class Stage:
         try:
             self._take(got, wire)
         except (GoneError, OSError, DeadlineError) as error:
-            if not self._over:
+            if not (self._over or self.forgiving):
                 self.troubles.append(f"{got.method} {got.target}: {error}")
             return False
         finally:

@@ -16,6 +16,7 @@ from tests.wire.scenarios.telling import (
     Served,
     Told,
     routes_for,
+    spares_for,
     tell,
 )
 
@@ -69,12 +70,13 @@ class Stand:
 
     def _start(self, kind: str, setup: str) -> Served | StartError:
         origin = self._stack.enter_context(Origin())
-        system = KINDS[kind](routes_for(origin, setup), settings=SETUPS[setup])
+        spares = spares_for(setup)
+        system = KINDS[kind](routes_for(origin, setup, spares), settings=SETUPS[setup])
         try:
             self._stack.enter_context(system)
         except StartError as error:
             return error
-        return Served(system, origin, setup)
+        return Served(system, origin, spares)
 
     def _begin_slow(self, kind: str, setup: str) -> None:
         served = self._served[kind, setup]

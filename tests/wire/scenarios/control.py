@@ -2,6 +2,7 @@
 
 import json
 
+import msgpack
 import zmq
 
 from tests.wire.client import (
@@ -189,6 +190,60 @@ def control(system, stage, method, path, fields, body, must):
 )
 def control_bytes(system, stage, sent, must):
     yield "client", asked(system, sent), must
+
+
+@scenario(
+    each={
+        "length-negative": (
+            b"POST /publish HTTP/1.1\r\nConnection: close\r\nContent-Length: -1\r\n\r\n",
+            r"Request body exceeded Content-Length.\n",
+        ),
+        "no-method": (b" / HTTP/1.1\r\n\r\n", r"Failed to parse request header.\n"),
+    }
+)
+def control_refuses(system, stage, sent, why):
+    yield "client", asked(system, sent), answer("400 Bad Request", why)
+
+
+@scenario()
+def control_receipt(system, stage):
+    """Who asks for JSON is told how many holders an item has reached."""
+    channel = stage.channel("a")
+    stage.answer(stream_hold(channel, body=""))
+    with Client(system.port) as client:
+        client.send(request("GET", "/", stage.host))
+        client.head()
+        system.subscribed(channel)
+        items = [stream_item(channel, "x;"), stream_item(f"{channel}-nobody", "y;")]
+        body = json.dumps({"items": items}).encode()
+        sent = request("POST", "/publish", "x", CLOSE, f"Accept: {JSON}", body=body)
+        yield (
+            "receipt",
+            asked(system, sent),
+            answer("200 OK", r'{"items":2,"message":"Published","receivers":1}\n', kind=JSON),
+        )
+        yield "item", client.piece(), b"x;"
+
+
+@scenario()
+def control_takes_msgpack(system, stage):
+    channel = stage.channel("a")
+    stage.answer(stream_hold(channel, body=""))
+    with Client(system.port) as client:
+        client.send(request("GET", "/", stage.host))
+        client.head()
+        system.subscribed(channel)
+        item = {"channel": channel, "formats": {"http-stream": {"content": b"\x00\xff;"}}}
+        kind = "Content-Type: application/msgpack"
+        body = msgpack.packb({"items": [item]})
+        sent = request("POST", "/publish", "x", CLOSE, kind, body=body)
+        yield "answer", asked(system, sent), answer("200 OK", r"Published\n")
+        push(system.zmq_port, b"M" + msgpack.packb(item))
+        system.publish([stream_item(channel, "last;")])
+        seen = b""
+        while not (b"last;" in seen and (seen.count(b";") >= 3 or system.name == "pushpin")):
+            seen += client.piece()
+        yield "items", seen.count(b"\x00\xff;"), 2
 
 
 @scenario()

@@ -80,16 +80,25 @@ def link_resolves(system, stage, start, link, must):
     yield "target", stage.request().target, must
 
 
-@scenario(hosts=["NAME-other.test"])
+@scenario(hosts=["127.0.0.1"])
 def link_to_another_host(system, stage):
     """Fetched from there, signed, with its Host."""
-    link = f"http://127.0.0.1:{stage.port}/2"
-    stage.answer(text(f"Grip-Link: <{link}>; rel=next", body="one;"))
+    stage.answer(text(f"Grip-Link: <http://127.0.0.1:{stage.port}/2>; rel=next", body="one;"))
+    stage.answer(text(body="two;"), at="/2")
     with Client(system.port) as client:
-        client.send(request("GET", "/1", stage.host))
-        head = client.head()
-        yield "head", head.status, 200
-        yield "first", client.piece(), b"one;"
+        client.send(request("GET", "/1", stage.host, "Cookie: c=1"))
+        yield "body", whole(client), "one;two;"
+    stage.request()
+    yield (
+        "fetch",
+        showing.request(stage.request()),
+        f"""
+        GET /2 HTTP/1.1
+        Host: 127.0.0.1:{stage.port}
+        Grip-Sig: TOKEN
+        Grip-Feature: FEATURES
+        """,
+    )
 
 
 @scenario()
@@ -218,6 +227,41 @@ def link_missing_for_prev_id(system, stage, mode):
         else:
             system.subscribed(channel)
             yield "held", client.ended(seconds=0.1), "open"
+
+
+@scenario()
+def recovery_of_two_channels(system, stage):
+    """The request for what was missed tells the position on each channel."""
+    one, two = stage.channel("1"), stage.channel("2")
+    link = "Grip-Link: </2>; rel=next"
+    channels = f"{one}; prev-id=a, {two}; prev-id=b"
+    stage.answer(text("Grip-Hold: stream", f"Grip-Channel: {channels}", link, body="x;"))
+    stage.answer(
+        text("Grip-Hold: stream", f"Grip-Channel: {two}; prev-id=e", link, body="p;"), at="/2"
+    )
+    with Client(system.port) as client:
+        client.send(request("GET", "/1", stage.host))
+        client.head(), client.piece()
+        system.subscribed(two)
+        system.publish(
+            [
+                stream_item(one, "c;", id="c", **{"prev-id": "a"}),
+                stream_item(two, "lost;", id="d", **{"prev-id": "z"}),
+            ]
+        )
+        yield "body", client.chunked(4), b"c;p;"
+        stage.request()
+        last = stage.request().values("grip-last")
+        yield "grip-last", sorted(last), [f"{one}; last-id=c", f"{two}; last-id=b"]
+        system.subscribed(two)
+        client.seconds = 2
+        system.publish(
+            [
+                stream_item(one, "left;", id="d", **{"prev-id": "c"}),
+                stream_item(two, "f;", id="f", **{"prev-id": "e"}),
+            ]
+        )
+        yield "item", attempt(client.piece), b"f;"
 
 
 # Sequencing
@@ -593,6 +637,20 @@ def link_gone_is_called(system, stage):
             Content-Length: 0
             """,
         )
+
+
+@scenario()
+def link_gone_is_called_for_a_client_that_left(system, stage):
+    channel = stage.channel("a")
+    gone = "Grip-Link: </gone>; rel=gone"
+    stage.answer(text("Grip-Hold: response", f"Grip-Channel: {channel}", gone, body="x"))
+    with Client(system.port) as client:
+        client.send(request("POST", "/1", stage.host, body=b"body"))
+        system.subscribed(channel)
+        stage.request()
+        client.reset()
+        got = attempt(lambda: stage.request(seconds=0.5).head.split(b"\r\n")[0])
+        yield "call", got, b"POST /gone HTTP/1.1"
 
 
 @scenario()

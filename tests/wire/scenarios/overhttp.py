@@ -17,7 +17,7 @@ from tests.wire.client import (
     upgrade,
     wait_until,
 )
-from tests.wire.origin import events, reply, text
+from tests.wire.origin import Origin, ending, events, reply, text
 from tests.wire.scenarios import showing
 from tests.wire.scenarios.control import DONE, called
 from tests.wire.scenarios.telling import scenario
@@ -958,6 +958,68 @@ def woh_detached_ping_is_answered(system, stage):
         stage.request(), stage.request()
         client.put("ping", "p")
         yield "pong", attempt(client.message), "pong p"
+
+
+@scenario("HOST SPARE,over_http", slow=True)
+def woh_request_is_tried_again(system, stage):
+    """An origin that is not reached is tried again after a second or two."""
+    with Origin(stage.spare) as origin, origin.stage(stage.name) as first:
+        first.answer(opened(), ending(events()))
+        client = WebSocket(system.port, "/", stage.host)
+        client.put("text", "1")
+        first.request(), first.request()
+    with client:
+        client.put("text", "2")
+        yield "waits", client.ended(seconds=0.5), "open"
+        with Origin(stage.spare) as origin, origin.stage(stage.name) as second:
+            second.answer(events(("TEXT", "m:back")))
+            yield "client", client.message(), "text back"
+            yield "event", shown(second.request().body), r"TEXT 1\r\n2\r\n"
+
+
+@scenario()
+def woh_content_bytes_accepted(system, stage):
+    """An origin may take less than it was offered; the rest comes again with what is new."""
+    stage.answer(
+        opened(),
+        events(fields=["Content-Bytes-Accepted: 5"]),
+        events(fields=["Content-Bytes-Accepted: 9"]),
+        events(),
+    )
+    with WebSocket(system.port, "/", stage.host) as client:
+        stage.request()
+        client.put("text", "[foo][hello")
+        yield "first", shown(stage.request().body), r"TEXT b\r\n[foo][hello\r\n"
+        yield "not yet", stage.quiet(seconds=0.2), True
+        client.put("text", "[x]")
+        got = stage.request()
+        yield "second", shown(got.body), r"TEXT 6\r\n[hello\r\nTEXT 3\r\n[x]\r\n"
+        yield "replayed", got.value("content-bytes-replayed"), "6"
+        client.put("text", "last")
+        got = stage.request()
+        yield "third", shown(got.body), r"TEXT 4\r\nlast\r\n"
+        yield "none replayed", got.value("content-bytes-replayed"), None
+
+
+@scenario(each={"at-limit": (1_000_000, "kept"), "over": (1_000_001, "close 1009")})
+def woh_message_limit(system, stage, size, must):
+    stage.answer(opened(), events(("TEXT", "m:kept")))
+    with WebSocket(system.port, "/", stage.host) as client:
+        stage.request()
+        try:
+            client.put("binary", b"x" * size)
+            came = client.message()
+        except OSError:
+            came = "dropped"
+        yield "client", came.removeprefix("text ").strip(), must
+
+
+@scenario()
+def woh_response_limit(system, stage):
+    stage.answer(opened(), events(("TEXT", "m:" + "x" * 1_000_000)))
+    with WebSocket(system.port, "/", stage.host) as client:
+        client.put("text", "x")
+        yield "client", client.message(), "close 1011"
 
 
 # Refresh and conncheck

@@ -2,8 +2,8 @@
 
 import gzip
 
-from tests.wire.client import Client, ask, request, shown, wait_until
-from tests.wire.origin import breaking, chunks, ending, reply, text
+from tests.wire.client import Client, ask, attempt, request, shown, wait_until
+from tests.wire.origin import Origin, breaking, chunks, ending, reply, text
 from tests.wire.scenarios import showing
 from tests.wire.scenarios.telling import scenario
 
@@ -875,3 +875,23 @@ def relay_many_response_fields(system, stage):
     stage.answer(text(*(f"X-{n}: {n}" for n in range(60)), body="b"))
     answer = ask(system.port, request("GET", "/", stage.host))
     yield "client", (answer.status, answer.value("x-59")), (200, "59")
+
+
+@scenario("HOST SPARE")
+def origin_comes_back(system, stage):
+    yield "away", ask(system.port, request("GET", "/", stage.host)).status, 502
+    with Origin(stage.spare) as origin, origin.stage(stage.name) as there:
+        there.answer(HELLO)
+        answer = ask(system.port, request("GET", "/", stage.host))
+        yield "back", showing.line(answer), "200 OK: hello"
+    yield "gone", ask(system.port, request("GET", "/", stage.host)).status, 502
+
+
+@scenario(each={"fields": (150, 10), "bytes": (10, 3000)})
+def relay_large_response_head(system, stage, count, size):
+    stage.answer(text(*(f"X-{n}: {'x' * size}" for n in range(count)), body=""))
+    with Client(system.port, seconds=1) as client:
+        client.send(request("GET", "/", stage.host))
+        head = attempt(lambda: client.until(b"\r\n\r\n"), b"")
+        yield "status", head[9:12], b"200"
+        yield "field", f"X-9: {'x' * size}\r\n".encode() in head, True

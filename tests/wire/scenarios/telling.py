@@ -13,7 +13,7 @@ from inspect import cleandoc
 from typing import Any
 
 from tests.wire.origin import Origin, Stage
-from tests.wire.running import Running
+from tests.wire.running import Running, free_port
 
 Line = tuple[str, object, object]
 Play = Callable[..., Iterator[Line]]
@@ -48,7 +48,7 @@ class Served:
 
     system: Running
     origin: Origin
-    setup: str
+    spares: Mapping[str, int]
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -84,7 +84,8 @@ def scenario(
     """Enter a play into the list, once, or once for `each` name with its arguments.
 
     `routes` are lines of the routes file; in them `HOST` is the scenario's own host, `ORIGIN` the
-    origin's address, `NAME` the scenario's name. Without any, the host is proxied over HTTP.
+    origin's address, `SPARE` that of a port that nobody has bound, `NAME` the scenario's name.
+    Without any, the host is proxied over HTTP.
     `slow` plays wait for a timer: all of them run at once, beside the others. `alone` plays touch
     every hold of the instance: they run when nothing else does.
     """
@@ -102,7 +103,13 @@ def scenario(
     return enter
 
 
-def routes_for(origin: Origin, setup: str) -> list[str]:
+def spares_for(setup: str) -> dict[str, int]:
+    """Return a free port for each scenario of a set-up that asks for one."""
+    asking = (p for p in SCENARIOS.values() if p.setup == setup and "SPARE" in " ".join(p.routes))
+    return {play.name: free_port() for play in asking}
+
+
+def routes_for(origin: Origin, setup: str, spares: Mapping[str, int]) -> list[str]:
     """Return the lines of the routes file for all scenarios of a set-up."""
     lines = [f"* 127.0.0.1:{origin.port},over_http"]
     for play in SCENARIOS.values():
@@ -111,6 +118,7 @@ def routes_for(origin: Origin, setup: str) -> list[str]:
                 line.replace("HOST", f"{play.name}.test")
                 .replace("NAME", play.name)
                 .replace("ORIGIN", f"127.0.0.1:{origin.port}")
+                .replace("SPARE", f"127.0.0.1:{spares.get(play.name, 0)}")
                 for line in play.routes
             )
     return lines
@@ -121,6 +129,7 @@ def tell(play: Scenario, served: Served) -> list[Told]:
     told: list[Told] = []
     hosts = [host.replace("NAME", play.name) for host in play.hosts]
     with served.origin.stage(play.name, *hosts) as stage:
+        stage.spare = served.spares.get(play.name, 0)
         try:
             for label, got, spec in play.play(served.system, stage, *play.arguments):
                 told.append(Told(label, got, plain(spec)))
