@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from gripproxy.engine.channels import Channels, Holder, Kind
 from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
-from gripproxy.engine.holds import ResponseHold, StreamHold
 from gripproxy.engine.lastids import LastIds
+from gripproxy.engine.origins import Hold
 from gripproxy.engine.outbox import Outbox
 from gripproxy.engine.ports import Notices
+from gripproxy.engine.responses import ResponseHold
+from gripproxy.engine.streams import StreamHold
 from gripproxy.engine.subscriptions import Network, Subscription
 from gripproxy.engine.updates import Updates
 from gripproxy.protocol.items import PublishItem
-
-Hold = ResponseHold | StreamHold
 
 
 @dataclass(frozen=True, slots=True)

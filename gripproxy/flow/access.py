@@ -6,7 +6,7 @@ Their fields and order are Pushpin's, so that what reads its logs reads ours.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gripproxy.engine.holds import Origin
+from gripproxy.engine.origins import Origin
 from gripproxy.flow.ports import Exchange
 from gripproxy.protocol.messages import Request
 from gripproxy.protocol.routes import Route, Target

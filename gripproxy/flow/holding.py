@@ -15,9 +15,11 @@ The story of a hold:
 
 import asyncio
 
-from gripproxy.engine.holds import Origin, ResponseHold, State, StreamHold
 from gripproxy.engine.hub import Hub
+from gripproxy.engine.origins import Origin, State
 from gripproxy.engine.ports import Held, Wake
+from gripproxy.engine.responses import ResponseHold
+from gripproxy.engine.streams import StreamHold
 from gripproxy.engine.subscriptions import Subscription
 from gripproxy.errors import (
     FilterError,

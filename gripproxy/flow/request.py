@@ -11,7 +11,7 @@ Whoever is not answered by an origin is answered by us, with the reason.
 from dataclasses import dataclass
 from typing import Protocol
 
-from gripproxy.engine.holds import Origin
+from gripproxy.engine.origins import Origin
 from gripproxy.errors import GripProxyError, OriginError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KeptBody

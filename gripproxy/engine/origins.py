@@ -1,0 +1,107 @@
+"""What all held HTTP requests have in common (grip-http.md 5 to 8).
+
+Response holds (long-polls) are in `responses`, stream holds in `streams`.
+
+A hold is an object; nobody waits for it but its own connection. Items, moments and news of the
+client are method calls; what it has to say goes to its `Sink`; what needs the origin wakes the
+connection's task with a reason. The states and what leads from one to the next:
+
+| state   | holds    | next states                                                             |
+|---------|----------|-------------------------------------------------------------------------|
+| OPENING | stream   | HOLDING when the initial body is out                                    |
+| HOLDING | both     | WAITING for a low-priority update; ASKING (hint); OVER                  |
+| WAITING | both     | ASKING when its turn comes; OVER (timeout, client gone)                 |
+| ASKING  | both     | HOLDING when the origin has answered with a hold; OVER                  |
+| OVER    | both     | none                                                                    |
+
+A stream stays subscribed while it is not holding, and queues; a response hold does not, the ids
+show the gap (6.1).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from gripproxy.engine.channels import Holder
+from gripproxy.engine.deadlines import Deadlines, Timed
+from gripproxy.engine.ports import Notices
+from gripproxy.engine.subscriptions import Network, Subscription
+from gripproxy.engine.updates import Updatable, Updates
+from gripproxy.protocol.messages import Request, Response
+from gripproxy.protocol.routes import Route, Target
+
+# Items that wait on one hold while it is not ready for them.
+QUEUE_MAX = 100
+
+
+class State(Enum):
+    """What a hold is doing. See the module's docstring."""
+
+    OPENING = "opening"
+    HOLDING = "holding"
+    WAITING = "waiting for its update"
+    ASKING = "asking its origin"
+    OVER = "over"
+
+
+class Hold(Holder, Timed, Updatable, Protocol):
+    """A held request as the hub sees it."""
+
+    subscriptions: dict[str, Subscription]
+
+
+class Home(Protocol):
+    """What holds need of the hub that they live in."""
+
+    deadlines: Deadlines[Timed]
+    updates: Updates
+    notices: Notices
+    network: Network
+    queue_bytes: int
+
+    def random(self) -> float:
+        """Return a random number in 0 to 1: no two holds shall act in step."""
+
+    def set_deadline(self, holder: Timed, when: float) -> None:
+        """Have `due` called at a moment."""
+
+    def forget_last_id(self, channel: str) -> None:
+        """Forget the id that a channel was last seen with: somebody has missed something."""
+
+    def detach(self, hold: "Hold", *, now: float) -> None:
+        """Unsubscribe a hold from everything."""
+
+
+class Dress(Protocol):
+    """How answers to one request are dressed for pages of other sites (proxying.md 13, 14)."""
+
+    def relayed(self, response: Response) -> Response:
+        """Dress a relayed response, or an error of ours."""
+
+    def held(self, response: Response) -> Response:
+        """Dress what ends a hold."""
+
+    def head(self, response: Response) -> Response:
+        """Dress the head of a stream."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Origin:
+    """Where a hold came from, for asking again: shared by all that happens to one request.
+
+    `request` is as the client sent it, its body bytes. `last` is what goes out as `Grip-Last`.
+    `dress` makes an answer fit the request: CORS, JSON-P.
+    """
+
+    request: Request
+    route: Route
+    debug: bool = False
+    trusted: bool = False
+    subs: tuple[str, ...] = ()
+    last: dict[str, str]
+    dress: Dress | None = None
+    target: Target | None = None  # who answered last
+    gone: bytes | None = None  # the absolute URI to call when the request is over
+    retried: bool = False
+    retries: int = 0
+    retried_since: float = 0.0

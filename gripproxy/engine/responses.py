@@ -1,0 +1,281 @@
+"""Response holds: requests that are answered later, by an item or in time (grip-http.md 6).
+
+The states are those of `origins`.
+"""
+
+from collections import deque
+
+from gripproxy.engine.channels import Kind
+from gripproxy.engine.delivery import Delivery
+from gripproxy.engine.origins import QUEUE_MAX, Home, Origin, State
+from gripproxy.engine.ports import Sink, Wake
+from gripproxy.engine.subscriptions import (
+    Answer,
+    Halted,
+    Passage,
+    Subscription,
+    go_on,
+    pass_filters,
+)
+from gripproxy.errors import PatchError
+from gripproxy.protocol import answers, patches
+from gripproxy.protocol.formats import Action, HttpResponse
+from gripproxy.protocol.headers import Headers
+from gripproxy.protocol.messages import Response
+from gripproxy.protocol.routes import Route
+
+_ITEM_FIELDS_IGNORED = frozenset((b"content-length", b"connection", b"transfer-encoding"))
+
+
+class ResponseHold:
+    """A request that is answered later: by an item, or by its default response in time."""
+
+    kind = Kind.RESPONSE
+
+    __slots__ = (
+        "_asking",
+        "_first_only",
+        "_queue",
+        "_sink",
+        "_timeout_at",
+        "default",
+        "home",
+        "meta",
+        "origin",
+        "state",
+        "subscriptions",
+    )
+
+    def __init__(
+        self, home: Home, sink: Sink, origin: Origin, default: Response, meta: dict[str, str]
+    ) -> None:
+        self.home = home
+        self.origin = origin
+        self.default = default
+        self.meta = meta
+        self.state = State.HOLDING
+        self.subscriptions: dict[str, Subscription] = {}
+        self._sink = sink
+        self._timeout_at = 0.0
+        self._first_only = False  # the update waited for is only that of a first subscription
+        self._asking = False  # a filter of an item asks the network; later items wait
+        self._queue: deque[Delivery] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ResponseHold {self.state.value} {list(self.subscriptions)}>"
+
+    def hold(self, timeout: int, *, now: float) -> None:
+        """Start the timer."""
+        self._timeout_at = now + timeout
+        self.home.set_deadline(self, self._timeout_at)
+
+    # Items
+
+    def deliver(self, delivery: Delivery, now: float) -> None:
+        """Take an item: the first one that fits answers."""
+        response = delivery.response
+        if response is None or not self._takes_items():
+            return
+        subscription = self.subscriptions.get(delivery.channel)
+        if subscription is None:
+            return
+        if self._asking:
+            self._enqueue(delivery)
+            return
+        if not subscription.fits(delivery):
+            self.home.forget_last_id(delivery.channel)
+            self._first_only = False
+            self._want_update(now)
+            return
+        if not subscription.plain or response.content_filters is not None:
+            self._deliver_filtered(delivery, response, subscription, now)
+            return
+        if response.action is Action.SEND:
+            self._answer(response, response.body, now)
+        elif response.action is Action.HINT:
+            self._retry(now)
+
+    def _takes_items(self) -> bool:
+        return self.state is State.HOLDING or (self.state is State.WAITING and self._first_only)
+
+    def _deliver_filtered(
+        self, delivery: Delivery, response: HttpResponse, subscription: Subscription, now: float
+    ) -> None:
+        try:
+            body = self._body(response)
+        except PatchError as error:
+            self._patch_failed(error, now)
+            return
+        passage = pass_filters(
+            self,
+            subscription,
+            delivery,
+            body,
+            response.content_filters,
+            debug=self.origin.debug,
+        )
+        self._passed(passage, delivery, response, subscription, now)
+
+    def _passed(
+        self,
+        passage: Passage,
+        delivery: Delivery,
+        response: HttpResponse,
+        subscription: Subscription,
+        now: float,
+    ) -> None:
+        """Act on what the filters have made of an item."""
+        if passage.halted is not None:
+            self._ask_network(passage.halted, delivery, response, subscription)
+            return
+        if passage.error:
+            self.home.notices.dropped(delivery.channel, passage.error)
+            if self.origin.debug:
+                self._fail(passage.error, now)
+            return
+        subscription.advance(delivery)
+        if passage.content is None:
+            return
+        if response.action is Action.SEND:
+            self._answer(response, passage.content, now)
+        elif response.action is Action.HINT:
+            self._retry(now)
+
+    def _ask_network(
+        self,
+        halted: Halted,
+        delivery: Delivery,
+        response: HttpResponse,
+        subscription: Subscription,
+    ) -> None:
+        self._asking = True
+
+        def done(answer: Answer, now: float) -> None:
+            self._asking = False
+            if not self._takes_items():
+                return
+            self._passed(go_on(halted, answer), delivery, response, subscription, now)
+            while self._queue and self._takes_items() and not self._asking:
+                self.deliver(self._queue.popleft(), now)
+
+        self.home.network.ask(self, delivery, halted, done)
+
+    def _enqueue(self, delivery: Delivery) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        if len(self._queue) < QUEUE_MAX:
+            self._queue.append(delivery)
+        else:
+            self.home.notices.dropped(delivery.channel, "slow")
+
+    @property
+    def url(self) -> bytes:
+        """The URI that filters' URLs are relative to: the client's."""
+        return self.origin.request.uri
+
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
+        return self.origin.route
+
+    def _body(self, response: HttpResponse) -> bytes:
+        if response.body is not None:
+            return response.body
+        if response.body_patch is None:
+            return b""
+        default = self.default.body
+        assert isinstance(default, bytes)
+        return patches.apply(default, response.body_patch)
+
+    def _answer(self, response: HttpResponse, body: bytes | None, now: float) -> None:
+        if body is None:
+            try:
+                body = self._body(response)
+            except PatchError as error:
+                self._patch_failed(error, now)
+                return
+        self._finish(answer(self.default, response, body), now)
+
+    def _patch_failed(self, error: PatchError, now: float) -> None:
+        text = f"body patch error: {error.text}" if self.origin.debug else answers.GENERIC
+        self._fail(text, now)
+
+    def _fail(self, text: str, now: float) -> None:
+        self._finish(answers.text(502, text, error="proxy_internal_response"), now)
+
+    # Asking the origin
+
+    def update(self, now: float) -> None:
+        """Ask the origin again with low priority, because a channel was new or `recover` came."""
+        if self.state is State.HOLDING:
+            self._first_only = True
+            self._want_update(now)
+
+    def _want_update(self, now: float) -> None:
+        if self.state is State.HOLDING:
+            self.state = State.WAITING
+            self.home.updates.add(self, "response", now=now)
+
+    def update_turn(self, now: float) -> None:
+        """Ask the origin again: its turn has come."""
+        if self.state is State.WAITING:
+            self._retry(now)
+
+    def _retry(self, now: float) -> None:
+        self.home.updates.cancel(self)
+        self.state = State.ASKING
+        for subscription in self.subscriptions.values():
+            if subscription.prev_id is not None:
+                self.origin.last[subscription.name] = subscription.prev_id
+        self.home.detach(self, now=now)
+        self._sink.wake(Wake.RETRY)
+
+    # The end
+
+    def due(self, now: float) -> None:
+        """Answer with the default response: the time is over."""
+        if self.state in (State.HOLDING, State.WAITING):
+            self._finish(self.default, now)
+
+    def _finish(self, response: Response, now: float) -> None:
+        self.state = State.OVER
+        self.home.detach(self, now=now)
+        if self.origin.dress is not None:
+            response = self.origin.dress.held(response)
+        self._sink.finish(response)
+
+    def gone(self, now: float) -> None:
+        """The client has left."""
+        if self.state is not State.OVER:
+            self.state = State.OVER
+            self.home.detach(self, now=now)
+
+    def writable(self, now: float) -> None:
+        """Nothing waits for it."""
+
+    def drain(self, now: float) -> None:
+        """Answer with the default response: the process is about to end."""
+        self.due(now)
+
+
+def answer(default: Response, item: HttpResponse, body: bytes) -> Response:
+    """Return the response that an item gives to a hold with this default response (6.2).
+
+    The default's fields less those that the item sets, then the item's. The item's
+    `Grip-Expose-Headers` removes the fields that it names.
+    """
+    headers = default.headers
+    if item.headers:
+        own = [
+            (text, value)
+            for text, value in item.headers
+            if not text.lower().startswith(b"grip-") and text.lower() not in _ITEM_FIELDS_IGNORED
+        ]
+        headers = headers.without(*(text.lower() for text, _ in own)).plus(*own)
+        exposed = Headers(item.headers).get_all(b"grip-expose-headers")
+        if exposed:
+            names = [part.strip().lower() for value in exposed for part in value.split(b",")]
+            headers = headers.without(*names)
+    return Response(
+        status=item.code, reason=item.reason, headers=headers, body=body, length=len(body)
+    )
