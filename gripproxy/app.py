@@ -7,6 +7,7 @@ values that they need.
 
 import asyncio
 import logging
+import math
 import random
 import socket
 import ssl
@@ -17,7 +18,9 @@ from gripproxy.config import Config
 from gripproxy.engine.channels import Channels, Kind
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
+from gripproxy.engine.responses import ResponseHold
 from gripproxy.engine.sockets import Sessions, SocketSession
+from gripproxy.engine.streams import StreamHold
 from gripproxy.errors import CommandError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
@@ -32,7 +35,7 @@ from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.flow.sockets import SocketFlow
 from gripproxy.flow.websocket import Relay
-from gripproxy.front.http1 import Limits
+from gripproxy.front.http1 import Connection, Limits
 from gripproxy.front.server import Server
 from gripproxy.logs import Lines, Throttle
 from gripproxy.origin.builtin import Builtin
@@ -49,9 +52,8 @@ from gripproxy.runtime import Alarm, Clock, Tasks, failed
 
 log = logging.getLogger("gripproxy")
 
-# How many holds a drain ends at once, and how often it looks for the last ones.
-DRAIN_STEP = 50
-DRAIN_LOOK = 0.02
+# How often a drain ends some of what lasts, and looks whether anything is left.
+DRAIN_TICK = 0.05
 
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
@@ -95,6 +97,7 @@ class Front:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._clock = clock
+        self._tasks = tasks
         self._topic = topic
         self._throttle = Throttle()
         self._alarm = Alarm(loop, self._ring)
@@ -180,6 +183,7 @@ class Front:
                 write_timeout=runner.write_timeout,
                 write_buffer=runner.write_buffer_max,
                 ping_interval=runner.ws_ping_interval,
+                message_max=runner.ws_message_max,
                 compression=runner.allow_compression,
             ),
             refused=self._refused,
@@ -206,6 +210,9 @@ class Front:
             receivers += count
         return receivers
 
+    def mark(self) -> None:
+        """Receivers are counted as items are released: there is nothing to begin anew."""
+
     async def released(self) -> int:
         """All is delivered here at once: there is nobody else to wait for."""
         return 0
@@ -217,8 +224,7 @@ class Front:
         self._topic(channel, True)  # noqa: FBT003
 
     def last_subscriber(self, channel: str) -> None:
-        """Tell the inputs that a channel is wanted no longer."""
-        self.hub.last_ids.forget(channel)
+        """Tell the inputs that a channel is wanted no longer, unless it is held elsewhere."""
         self._topic(channel, False)  # noqa: FBT003
 
     def dropped(self, channel: str, reason: str) -> None:
@@ -271,35 +277,57 @@ class Front:
         """Return those of these connections that exist."""
         return [cid for cid in dict.fromkeys(ids) if self.sessions.find(cid) is not None]
 
-    def summary(self) -> str:
-        """Return one line about what is held."""
+    def counts(self) -> dict[str, int]:
+        """Return how much there is of what is held."""
         held = self.hub.statistics()
-        return (
-            f"{len(self.server.connections)} connections, {held.responses} response holds, "
-            f"{held.streams} streams, {held.sockets} WebSockets, {held.channels} channels, "
-            f"{held.waiting_updates} waiting updates"
-        )
+        return {
+            "connections": len(self.server.connections),
+            "responses": held.responses,
+            "streams": held.streams,
+            "websockets": held.sockets,
+            "channels": held.channels,
+            "updates": held.waiting_updates,
+            "tasks": len(self._tasks),
+        }
 
     # Ending
 
     async def drain(self, seconds: float) -> None:
         """End what is held, spread over some seconds; requests that are answered may finish."""
         self.server.stop_accepting()
-        held = self.hub.holds()
-        end = self._loop.time() + seconds
-        for number, holder in enumerate(held):
-            holder.drain(self._loop.time())
-            if number % DRAIN_STEP == DRAIN_STEP - 1:
-                left = len(held) - number
-                await asyncio.sleep(max(0.0, end - self._loop.time()) * DRAIN_STEP / left)
-        while self.server.connections and self._loop.time() < end:
-            await asyncio.sleep(DRAIN_LOOK)  # noqa: ASYNC110  # the last ones end by themselves
+        now = self._loop.time
+        end = now() + seconds
+        told: set[Hold | Connection] = set()
+        while self.server.connections:
+            lasting = [one for one in self.server.connections if one.lasts]
+            due = [one for one in map(_what_ends, lasting) if one is not None and one not in told]
+            left = max(end - now(), DRAIN_TICK)
+            for one in due[: math.ceil(len(due) * DRAIN_TICK / left)]:
+                told.add(one)
+                if isinstance(one, Connection):
+                    one.drain()
+                else:
+                    one.drain(now())
+            if now() >= end:
+                return
+            await asyncio.sleep(DRAIN_TICK)  # the last ones end by themselves
 
     def close(self) -> None:
         """Cut what is left."""
         self.server.close()
         self.pool.close()
         self._alarm.close()
+
+
+Hold = ResponseHold | StreamHold
+
+
+def _what_ends(connection: Connection) -> Hold | Connection | None:
+    """Return what is to be drained of a connection that lasts; None if not now."""
+    held = connection.held
+    if isinstance(held, StreamHold) and held.asking:
+        return None  # it may be in the middle of a page
+    return held if isinstance(held, Hold) else connection
 
 
 def forwarding_settings(config: Config) -> ForwardingSettings:

@@ -28,6 +28,7 @@ GripProxyError
 │   ├── ExchangeError       reached, but no (valid, whole) response came
 │   └── OriginTimeoutError       silent for too long
 ├── ClientGoneError              the client left in the middle of something
+├── WorkerError             a worker process that does not start; exit code 3
 └── PublishError            the commands `publish` and `purge`: not done; exit code 1
 """
 
@@ -194,6 +195,13 @@ class OriginError(GripProxyError):
         self.kind = kind
         self.text = text
 
+    def __str__(self) -> str:
+        return self.text
+
+    def blame(self, target: str) -> None:
+        """Let the text begin with the target that it is about."""
+        self.text = f"{target} {self.text}"
+
 
 class ConnectError(OriginError):
     """The origin was not reached, so the next target may be tried."""
@@ -202,15 +210,23 @@ class ConnectError(OriginError):
 class ExchangeError(OriginError):
     """The origin was reached, but no valid and whole response came.
 
-    `unsent` is true if the request was not wholly written, `unanswered` if no byte of a
-    response came: together with the method they decide whether a retry is safe.
+    `unsent` is true if the request was not wholly written, `unwritten` if nothing of it was,
+    `unanswered` if no byte of a response came: together with the method they decide whether a
+    retry is safe.
     """
 
     def __init__(
-        self, kind: str, text: str, *, unsent: bool = False, unanswered: bool = False
+        self,
+        kind: str,
+        text: str,
+        *,
+        unsent: bool = False,
+        unwritten: bool = False,
+        unanswered: bool = False,
     ) -> None:
         super().__init__(kind, text)
         self.unsent = unsent
+        self.unwritten = unwritten
         self.unanswered = unanswered
 
 
@@ -220,6 +236,15 @@ class OriginTimeoutError(OriginError):
 
 class ClientGoneError(GripProxyError):
     """The client left in the middle of something."""
+
+
+class WorkerError(GripProxyError):
+    """A worker process that does not start."""
+
+    def __init__(self, index: int, cause: str) -> None:
+        super().__init__(f"worker {index} does not start: {cause}")
+        self.index = index
+        self.cause = cause
 
 
 # The client's of the control API

@@ -49,8 +49,9 @@ class Control:
         self._clock = clock
         self._operations = operations
         self._alarm = Alarm(self._loop, self._ring)
+        self.last_ids = LastIds()
         self.sequencer: Sequencer[PublishItem] = Sequencer(
-            handler.message_wait / 1000, handler.id_cache_ttl, LastIds(), subscribed
+            handler.message_wait / 1000, handler.id_cache_ttl, self.last_ids, subscribed
         )
         self.publisher = Publisher(
             self.sequencer,
@@ -89,6 +90,8 @@ class Control:
         self.inputs.open()
         if self._server is not None and sock is not None:
             await self._server.listen(sock)
+            host, port = sock.getsockname()[:2]
+            log.info("http control server: %s:%d", f"[{host}]" if ":" in host else host, port)
 
     def topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
         """Take note that a channel has become held anywhere, or is no longer."""

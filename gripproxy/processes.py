@@ -10,7 +10,8 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,17 +19,24 @@ from gripproxy import app, intake, runtime, sockets
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link, Workers
 from gripproxy.config import Config
+from gripproxy.errors import WorkerError
 from gripproxy.logs import Lines
+from gripproxy.options import Runner
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
+from gripproxy.rundir import PidFile
 from gripproxy.worker import Work
 
 log = logging.getLogger("gripproxy")
 
+# Until a worker serves. It takes a second on a slow machine; what takes longer hangs.
+READY_SECONDS = 30.0
 # A worker that dies younger than this is started again only after as long.
 RESTART_SECONDS = 1.0
 # Beyond the drain: until workers have ended themselves.
 KILL_SECONDS = 4.0
+# Until a worker that has lost us is ended; by then it is dead, and the cause is its own.
+GRACE_SECONDS = 1.0
 
 
 @dataclass(kw_only=True)
@@ -38,9 +46,42 @@ class Start:
     config: Config
     routes: RoutesFile
     routes_path: Path | None  # None: from the command line, never read again
+    routes_stamp: tuple[int, int, int] | None  # of the file when it was read
     screen: Callable[[], str]
+    log_path: str = ""  # empty: standard output
+    pid_file: PidFile | None = None
     clients: list[sockets.Listener] = field(default_factory=list)
-    control: socket.socket | None = None
+    control: sockets.Listener | None = None
+
+    @property
+    def control_socket(self) -> socket.socket | None:
+        """The bound socket of the control port, if there is one."""
+        return self.control.sockets[0] if self.control is not None else None
+
+    def stop_listening(self) -> None:
+        """Close what clients connect to: the kernel must not queue any more of them."""
+        for listener in self.clients:
+            listener.close()
+
+    def close(self) -> None:
+        """Close everything, and leave no file behind."""
+        self.stop_listening()
+        if self.control is not None:
+            self.control.close()
+        if self.pid_file is not None:
+            self.pid_file.remove()
+            self.pid_file = None
+
+
+def worker_count(runner: Runner) -> int:
+    """Return how many worker processes a configuration asks for."""
+    return runner.workers or runtime.core_count()
+
+
+def client_max(config: Config) -> int:
+    """Return how many client connections there may be, in all processes together."""
+    connections, requests = config.runner.client_maxconn, config.proxy.max_open_requests
+    return min(connections, requests) if requests else connections
 
 
 class Single:
@@ -56,7 +97,7 @@ class Single:
             tasks=tasks,
             lines=lines,
             topic=self._topic,
-            maxconn=start.config.runner.client_maxconn,
+            maxconn=client_max(start.config),
         )
         self._control = intake.Control(
             start.config,
@@ -66,25 +107,26 @@ class Single:
             subscribed=self._front.hub.channels.__contains__,
             operations=self._front,
         )
+        self._front.use_routes(RouteTable(start.routes.routes))
 
     def _topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
         if not held:
             self._front.hub.forget_last_id(channel)
         self._control.topic(channel, held)
 
-    async def open(self, _count: int) -> None:
+    async def open(self) -> None:
         """Open the inputs, and serve clients."""
-        await self._control.open(self._start.control)
+        await self._control.open(self._start.control_socket)
         for listener in self._start.clients:
-            await self._front.listen(listener.sockets[0], listener.tls)
+            await self._front.listen(listener.of_worker(0), None)
 
     def use_routes(self, routes: RoutesFile) -> None:
         """Take other routes from the next request on."""
         self._front.use_routes(RouteTable(routes.routes))
 
-    def summary(self) -> str:
+    async def summary(self) -> str:
         """Return one line about what is held."""
-        return self._front.summary()
+        return _counted(self._front.counts())
 
     def hang_up(self) -> None:
         """Nothing more is to be done in one process."""
@@ -102,13 +144,23 @@ class Single:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process and the sockets that it was given."""
+    """A worker process and the link to it."""
 
     index: int
     process: asyncio.subprocess.Process
     link: Link
     started: float
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)  # it serves, or is gone
+    serves: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __str__(self) -> str:
+        return f"worker {self.index} (pid {self.process.pid})"
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
 
 
 class Parent:
@@ -125,112 +177,200 @@ class Parent:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._routes = start.routes
+        self._count = worker_count(start.config.runner)
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
-        self.all = Workers(self._topic, self._loop)
+        self._all = Workers(self._topic, last_id=self._last_id, loop=self._loop)
         self._control = intake.Control(
             start.config,
             clock=clock,
             tasks=tasks,
-            out=self.all,
-            subscribed=self.all.__contains__,
-            operations=_Everywhere(self.all),
+            out=self._all,
+            subscribed=self._all.__contains__,
+            operations=_Everywhere(self._all),
         )
 
     def _topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
         self._control.topic(channel, held)
 
-    async def open(self, count: int) -> None:
-        """Open the inputs, and start so many workers."""
-        await self._control.open(self._start.control)
-        await asyncio.gather(*(self._begin(index, count) for index in range(count)))
+    def _last_id(self, channel: str) -> str | None:
+        return self._control.last_ids.get(channel)
 
-    async def _begin(self, index: int, count: int) -> None:
-        """Start one worker and wait until it serves."""
+    async def open(self) -> None:
+        """Open the inputs, and start all workers.
+
+        Raises:
+            ListenError: an input cannot be opened.
+            WorkerError: a worker does not start.
+        """
+        await self._control.open(self._start.control_socket)
+        serving: list[asyncio.Future[None]] = []
+        for index in range(self._count):
+            first: asyncio.Future[None] = self._loop.create_future()
+            self._tasks.start(self._care(index, first), name=f"worker {index}")
+            serving.append(first)
+        await asyncio.gather(*serving)
+
+    # The life of workers
+
+    async def _care(self, index: int, first: asyncio.Future[None]) -> None:
+        """Start a worker, and another in its place whenever it ends; tell of the first."""
+        while not self._stopping:
+            cause = await self._one_life(index, first)
+            if not first.done():
+                first.set_exception(WorkerError(index, cause))
+                return
+
+    async def _one_life(self, index: int, first: asyncio.Future[None]) -> str:
+        """Start a worker and wait until it is dead; return the cause."""
+        try:
+            worker = await self._spawn(index)
+        except OSError as error:
+            cause = runtime.reason_of(error)
+            log.error("worker %d cannot be started: %s", index, cause)  # noqa: TRY400
+            await asyncio.sleep(RESTART_SECONDS)
+            return cause
+        hangs = not await self._has_news(worker)
+        if worker.serves and not first.done():
+            first.set_result(None)
+        elif worker.serves:
+            log.info("%s serves in its place", worker)
+        code = await worker.process.wait()
+        worker.ended.set()
+        worker.link.close()
+        cause = _cause(code)
+        if hangs:
+            cause = f"not ready after {READY_SECONDS:g} seconds"
+        if first.done() and not self._stopping:
+            log.error("%s died: %s; its connections are lost", worker, cause)
+            if self._loop.time() - worker.started < RESTART_SECONDS:
+                await asyncio.sleep(RESTART_SECONDS)
+        return cause
+
+    async def _spawn(self, index: int) -> _Worker:
+        """Start a worker process and tell it what it needs to know."""
         ours, theirs = socket.socketpair()
-        listeners = [
-            (listener.sockets[index % len(listener.sockets)].fileno(), listener.option)
-            for listener in self._start.clients
-        ]
-        fds = [theirs.fileno(), *(fd for fd, _ in listeners)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gripproxy", "worker", str(theirs.fileno()), pass_fds=fds
-        )
-        theirs.close()
+        with theirs:
+            listeners = [one.of_worker(index).fileno() for one in self._start.clients]
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *_command(theirs.fileno()),
+                    pass_fds=[theirs.fileno(), *listeners],
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
         _, link = await self._loop.create_unix_connection(
-            lambda: Link(self._received, self.all.leave), sock=ours
+            lambda: Link(self._received, self._lost), sock=ours
         )
         worker = _Worker(index, process, link, self._loop.time())
         self._workers[index] = worker
-        share = max(1, self._start.config.runner.client_maxconn // count)
-        work = Work(config=self._start.config, listeners=listeners, maxconn=share)
-        link.send(Message.START, pickle.dumps(work))
-        link.send(Message.ROUTES, *self._routes_text())
-        self.all.join(link)
-        self._tasks.start(self._watch(worker, count), name=f"worker {index}")
-        await worker.ready.wait()
+        link.send(Message.START, pickle.dumps(self._work(index, listeners)))
+        self._all.join(link)
+        return worker
 
-    async def _watch(self, worker: _Worker, count: int) -> None:
-        """Wait for a worker's end; start another in its place."""
-        code = await worker.process.wait()
-        worker.ready.set()
-        worker.link.close()
-        if self._stopping:
-            return
-        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        log.error("worker %d (pid %d) died: %s", worker.index, worker.process.pid, cause)
-        if self._loop.time() - worker.started < RESTART_SECONDS:
-            await asyncio.sleep(RESTART_SECONDS)
-        await self._begin(worker.index, count)
-        log.info("worker %d started again", worker.index)
+    def _work(self, index: int, listeners: Sequence[int]) -> Work:
+        total = client_max(self._start.config)
+        share = total // self._count + (index < total % self._count)
+        return Work(
+            config=self._start.config,
+            routes=self._routes,
+            log_path=self._start.log_path,
+            listeners=tuple(listeners),
+            maxconn=max(1, share),
+        )
+
+    async def _has_news(self, worker: _Worker) -> bool:
+        """Wait until a worker serves or is gone; end one of which nothing is heard."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await worker.news.wait()
+        except TimeoutError:
+            worker.kill()
+            return False
+        return True
 
     def _received(self, link: Link, kind: Message, values: list[Value]) -> None:
-        if kind is Message.READY:
-            for worker in self._workers.values():
-                if worker.link is link:
-                    worker.ready.set()
-        else:
-            self.all.received(link, kind, values)
+        if kind is not Message.READY:
+            self._all.received(link, kind, values)
+            return
+        for worker in self._of(link):
+            worker.serves = True
+            worker.news.set()
+
+    def _lost(self, link: Link) -> None:
+        self._all.leave(link)
+        for worker in self._of(link):
+            worker.news.set()
+            if worker.process.returncode is None:
+                # It may be stopped, or hang: then it would never end.
+                self._loop.call_later(GRACE_SECONDS, worker.kill)
+
+    def _of(self, link: Link) -> Iterator[_Worker]:
+        return (worker for worker in self._workers.values() if worker.link is link)
+
+    # What the supervisor wants
 
     def use_routes(self, routes: RoutesFile) -> None:
-        """Take other routes from the next request on."""
+        """Have other routes taken from the next request on."""
         self._routes = routes
-        self.all.send(Message.ROUTES, *self._routes_text())
+        self._all.send(Message.ROUTES, pickle.dumps(routes))
 
-    def _routes_text(self) -> tuple[Value, ...]:
-        return (pickle.dumps(self._routes),)
-
-    def summary(self) -> str:
+    async def summary(self) -> str:
         """Return one line about what is held."""
-        pids = ", ".join(str(worker.process.pid) for worker in self._workers.values())
-        return f"{len(self._workers)} workers: pids {pids}"
+        total: Counter[str] = Counter()
+        for counts in await self._all.call("counts"):
+            if isinstance(counts, dict):
+                total.update({n: count for n, count in counts.items() if isinstance(count, int)})
+        total["channels"] = len(self._all)
+        total["tasks"] += len(self._tasks)
+        pids = ",".join(str(worker.process.pid) for worker in self._workers.values())
+        return f"{_counted(total)} workers={len(self._workers)} pids={pids}"
 
     def hang_up(self) -> None:
         """Let workers write to new log files."""
-        for worker in self._workers.values():
-            with contextlib.suppress(ProcessLookupError):
-                worker.process.send_signal(signal.SIGHUP)
+        self._all.send(Message.REOPEN)
 
     async def drain(self, seconds: float) -> None:
         """End what is held, spread over some seconds."""
         self._stopping = True
         self._control.stop_accepting()
-        self.all.send(Message.DRAIN, seconds)
-        ends = [worker.process.wait() for worker in self._workers.values()]
+        self._all.send(Message.DRAIN, seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds + KILL_SECONDS):
-                await asyncio.gather(*ends)
+                for worker in self._workers.values():
+                    await worker.ended.wait()
 
     async def close(self) -> None:
         """Cut what is left."""
         self._stopping = True
         for worker in self._workers.values():
             worker.link.close()
-            if worker.process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    worker.process.kill()
+            if not worker.ended.is_set():
+                worker.kill()
                 await worker.process.wait()
         self._control.close()
+
+
+def _command(fd: int) -> list[str]:
+    """Return what starts a worker of this very program."""
+    home = Path(__file__).parents[1]
+    # Otherwise a folder of that name, where somebody stands, would be taken for the program.
+    safe = [] if home == Path.cwd() else ["-P"]
+    return [sys.executable, *safe, "-m", "gripproxy", "worker", str(fd)]
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"signal {signal.Signals(-code).name}"
+    return f"signal {-code}"
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return " ".join(f"{name}={count}" for name, count in counts.items())
 
 
 class _Everywhere:
@@ -250,4 +390,8 @@ class _Everywhere:
     async def conncheck(self, ids: Sequence[str]) -> list[str]:
         """Return those of these connections that exist anywhere."""
         found = await self._workers.call("conncheck", list(ids))
-        return [cid for reply in found if isinstance(reply, list) for cid in reply]  # type: ignore[misc]
+        return [cid for reply in found if isinstance(reply, list) for cid in _texts(reply)]
+
+
+def _texts(values: list[Value]) -> Iterator[str]:
+    return (value for value in values if isinstance(value, str))

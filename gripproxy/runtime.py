@@ -4,13 +4,16 @@ A process has one of each, and hands them to the objects of its role (`app`, `in
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
+import resource
 import time
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Final
 
 from gripproxy.config import Config
 from gripproxy.errors import ConfigError
@@ -22,12 +25,15 @@ log = logging.getLogger("gripproxy")
 LEVEL_OF_REQUESTS = 2
 
 
+wall: Final = time.time  # noqa: TID251  # the one place that reads it
+
+
 class Clock:
     """The two times: satisfies `flow.ports.Clock`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.now = loop.time
-        self.wall = time.time  # noqa: TID251  # the one place that reads it
+        self.wall = wall
 
 
 class Tasks:
@@ -133,26 +139,64 @@ class LogTarget:
         return Lines(self.fd, loop_call_later=loop.call_later, json=self.json)
 
 
-def set_up_logs(config: Config, *, logfile: str = "", merge: bool = False) -> LogTarget:
-    """Set logging up.
+def log_path(config: Config, *, logfile: str = "", merge: bool = False) -> str:
+    """Return the path of the log file, empty for standard output (config.md 5.4).
+
+    `logfile` and `merge` are what the command line says. Makes the directory that the
+    configuration names.
 
     Raises:
-        ConfigError: a level or a file that cannot be used.
+        ConfigError: it cannot be made.
+    """
+    if logfile or merge or not config.runner.logdir:
+        return logfile
+    directory = config.runner.logdir
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = f"failed to create directory: {directory}: {reason_of(error)}"
+        raise ConfigError("[runner] logdir", reason) from error
+    return os.path.join(directory, f"{config.file_prefix}gripproxy.log")
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why the system refused something, as part of a sentence."""
+    text = error.strerror if isinstance(error, OSError) else None
+    text = text or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def set_up_logs(config: Config, path: str) -> LogTarget:
+    """Let the log go to a file, or to standard output if there is no path.
+
+    Raises:
+        ConfigError: the file cannot be opened.
     """
     runner = config.runner
-    try:
-        levels = Levels.parse(runner.log_level)
-    except ValueError as error:
-        raise ConfigError("[runner] log_level", str(error)) from error
-    path = logfile
-    if not path and runner.logdir and not merge:
-        os.makedirs(runner.logdir, exist_ok=True)
-        path = os.path.join(runner.logdir, "gripproxy.log")
+    levels = Levels.parse(runner.log_level)  # has been read before: see `kinds`
     json = runner.log_format == "json"
-    fd = set_up(levels=levels, path=path or None, json=json)
+    try:
+        fd = set_up(levels=levels, path=path or None, json=json)
+    except ValueError as error:  # a path that no system call takes
+        raise ConfigError(path, f"failed to open log file: {error}") from error
     return LogTarget(fd, levels.of("proxy") >= LEVEL_OF_REQUESTS, json)
 
 
 def reopen_logs() -> None:
     """Write to new files from now on: the old ones have been rotated away."""
     reopen()
+
+
+# Limits
+
+
+def core_count() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: each client is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,33 +1,39 @@
-"""The process that is started: sockets, signals, routes, workers (layout.md, *Processes*).
+"""The process that is started: signals, the routes file, the beginning and the end.
 
-With one worker everything is in this process. With more it has the control role, binds a socket
-for each worker, starts them, restarts one that dies, and hands every released item to all.
+Specification: config.md 6, routes.md 9. What serves is in `processes`.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
 
 from gripproxy import runtime
-from gripproxy.config import Config
+from gripproxy.errors import ConfigError
 from gripproxy.logs import Lines
-from gripproxy.processes import Parent, Single, Start
-from gripproxy.protocol.routesfile import RoutesFile, parse
+from gripproxy.processes import Parent, Single, Start, worker_count
+from gripproxy.protocol import routesfile
+from gripproxy.protocol.routesfile import RoutesFile
 
 log = logging.getLogger("gripproxy")
 
-# A changed routes file is read so long after the change (routes.md 9).
+# A changed routes file is read so long after the change (routes.md 9), when it is whole again.
 RELOAD_SECONDS = 1.0
+# How often it is looked at.
+WATCH_SECONDS = 0.25
 
 
 def run(start: Start, target: runtime.LogTarget) -> int:
-    """Serve until a signal ends it; return the exit code."""
-    raise_file_limit()
+    """Serve until a signal ends it; return the exit code.
+
+    Raises:
+        ListenError: an input cannot be opened.
+        WorkerError: a worker does not start.
+    """
+    runtime.raise_file_limit()
     runtime.settle_collector()
     with asyncio.Runner(loop_factory=runtime.loop_factory()) as runner:
 
@@ -37,118 +43,133 @@ def run(start: Start, target: runtime.LogTarget) -> int:
         return runner.run(serve())
 
 
-def workers(config: Config) -> int:
-    """Return how many worker processes a configuration asks for."""
-    return config.runner.workers or os.cpu_count() or 1
-
-
-def raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: each client is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 class _Supervisor:
     """One run of the program."""
 
     def __init__(self, start: Start, target: runtime.LogTarget) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
         self._start = start
         self._config = start.config
-        self._lines: Lines | None = target.lines(asyncio.get_running_loop())
+        self._lines: Lines | None = target.lines(loop)
+        self._tasks = runtime.Tasks(loop)
         self._stop = asyncio.Event()
-        self._role: Single | Parent | None = None
-        self._watched: tuple[int, int, int] | None = None
+        self._stamp = start.routes_stamp
+        make = Single if worker_count(start.config.runner) == 1 else Parent
+        self._role = make(start, runtime.Clock(loop), self._tasks, self._lines)
 
     async def serve(self) -> int:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self._stop_now)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        loop.add_signal_handler(signal.SIGUSR1, self._summarise)
-        loop.add_signal_handler(signal.SIGUSR2, lambda: None)
-        tasks = runtime.Tasks(loop)
-        make = Single if workers(self._config) == 1 else Parent
-        role = self._role = make(self._start, runtime.Clock(loop), tasks, self._lines)
+        """Serve until a signal ends it."""
+        self._take_signals()
+        log.info("starting...")
         try:
-            await role.open(workers(self._config))
-            role.use_routes(self._start.routes)
-            sys.stdout.write(self._start.screen())
-            sys.stdout.flush()
+            await self._role.open()
+            _show(self._start.screen())
             log.info("started")
-            tasks.start(self._watch(), name="routes file")
+            self._tasks.start(self._watch(), name="routes file")
             await self._stop.wait()
             log.info("stopping...")
-            await role.drain(self._config.runner.drain)
+            self._start.stop_listening()
+            await self._role.drain(self._config.runner.drain)
         finally:
-            await role.close()
-            await tasks.close()
+            await self._role.close()
+            await self._tasks.close()
             if self._lines is not None:
                 self._lines.flush()
-            for listener in self._start.clients:
-                listener.close()
+            self._start.close()
         log.info("stopped")
         return 0
 
     # Signals
 
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, self._stop_now)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._summarise)
+        self._loop.add_signal_handler(signal.SIGUSR2, lambda: None)
+
     def _stop_now(self) -> None:
-        if self._stop.is_set():
-            os._exit(0)  # a second signal: at once
+        if self._stop.is_set():  # a second signal: at once; workers die with us
+            if self._lines is not None:
+                self._lines.flush(patience=0)
+            self._start.close()
+            os._exit(0)
         self._stop.set()
 
     def _hang_up(self) -> None:
         log.info("reloading")
         runtime.reopen_logs()
+        self._role.hang_up()
         self._reload()
-        if self._role is not None:
-            self._role.hang_up()
 
     def _summarise(self) -> None:
-        if self._role is not None:
-            log.info("%s", self._role.summary())
+        self._tasks.start(self._say_summary(), name="summary")
+
+    async def _say_summary(self) -> None:
+        log.info("summary: %s", await self._role.summary())
 
     # Routes
 
     async def _watch(self) -> None:
         """Read the routes file again, a second after it has changed."""
         path = self._start.routes_path
-        if path is None:
-            return
-        self._watched = _stamp(path)
-        while True:
-            await asyncio.sleep(RELOAD_SECONDS)
-            stamp = _stamp(path)
-            if stamp != self._watched:
-                self._watched = stamp
+        while path is not None:
+            await asyncio.sleep(WATCH_SECONDS)
+            if stamp(path) != self._stamp:
                 log.info("routes file changed, reloading")
+                await asyncio.sleep(RELOAD_SECONDS)
                 self._reload()
 
     def _reload(self) -> None:
         path = self._start.routes_path
-        if path is None or self._role is None:
+        if path is None:
             return
-        self._watched = _stamp(path)
-        routes = read_routes(path)
-        if routes is None:
+        self._stamp = stamp(path)
+        try:
+            routes = read_routes(path)
+        except ConfigError as error:
+            log.warning("%s; the old routes stay", error.text)
             return
         if routes.errors and not self._config.proxy.routes_partial_reload:
-            log.error("%s: the old routes stay", routes.errors[0])
+            more = f" (and {len(routes.errors) - 1} more errors)" if len(routes.errors) > 1 else ""
+            log.error("%s%s; the old routes stay", routes.errors[0], more)
             return
-        for text in (*map(str, routes.errors), *routes.warnings):
-            log.warning("%s", text)
         self._role.use_routes(routes)
-        log.info("routes loaded with %d entries", len(routes.routes))
+        say_routes(routes)
 
 
-def read_routes(path: Path) -> RoutesFile | None:
-    """Read a routes file; None, and a line in the log, if that cannot be done."""
+def _show(text: str) -> None:
+    """Write to standard output, if anybody is there."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return what changes when a file does; None if it is not there."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_routes(path: Path) -> RoutesFile:
+    """Read a routes file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         text = path.read_text("utf-8", "replace")
-    except OSError as error:
-        log.warning("unable to open routes file: %s: %s", path, error.strerror)
-        return None
-    return parse(text, str(path), read_file)
+    except (OSError, ValueError) as error:
+        reason = f"unable to open routes file: {path}: {runtime.reason_of(error)}"
+        raise ConfigError("[proxy] routesfile", reason) from error
+    return routesfile.parse(text, str(path), read_file)
 
 
 def read_file(path: str) -> bytes:
@@ -156,9 +177,12 @@ def read_file(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def say_routes(routes: RoutesFile) -> None:
+    """Log what a routes file came to."""
+    for error in routes.errors:
+        log.error("%s", error)
+    for warning in routes.warnings:
+        log.warning("%s", warning)
+    log.info("routes loaded with %d entries", len(routes.routes))
+    for line in routesfile.by_domain(routes.routes):
+        log.debug("%s", line)

@@ -1,4 +1,8 @@
-"""A worker process: the front role, and the link to its parent (layout.md, *Processes*)."""
+"""A worker process: the front role, and the link to its parent (layout.md, *Processes*).
+
+The first message says everything that the worker needs; from then on it does what it is told, in
+the order in which it is told. It ends when the parent says so, or is gone.
+"""
 
 import asyncio
 import contextlib
@@ -29,7 +33,9 @@ class Work:
     """What a worker is told at its start."""
 
     config: Config
-    listeners: list[tuple[int, str]]  # file descriptor and the option that chose it
+    routes: RoutesFile
+    log_path: str  # empty: standard output
+    listeners: tuple[int, ...]  # file descriptors of bound sockets
     maxconn: int
 
 
@@ -48,48 +54,59 @@ class Worker:
         self._link: Link | None = None
         self._lines: Lines | None = None
         self._over = asyncio.Event()
+        self._code = 0
         self._topics: set[str] = set()
         self._counted = 0
         self._commands: dict[str, Command] = {
             "recover": self._recover,
             "refresh": self._refresh,
             "conncheck": self._conncheck,
+            "counts": self._counts,
         }
 
     async def serve(self) -> int:
-        """Serve until the parent says so, or is gone."""
+        """Serve until the parent says so, or is gone; return the exit code."""
         sock = socket.socket(fileno=self._fd)
         _, self._link = await self._loop.create_unix_connection(
             lambda: Link(self._received, lambda _: self._over.set()), sock=sock
         )
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-            self._loop.add_signal_handler(number, lambda: None)  # the parent says when
-        self._loop.add_signal_handler(signal.SIGHUP, runtime.reopen_logs)
         await self._over.wait()
         if self._front is not None:
             self._front.close()
         await self._tasks.close()
         if self._lines is not None:
             self._lines.flush()
-        return 0
+        return self._code
 
     def _received(self, _link: Link, kind: Message, values: list[Value]) -> None:
+        try:
+            self._obey(kind, values)
+        except Exception as error:  # noqa: BLE001  # the last place that can log a bug of ours
+            runtime.failed(f"the parent's message {kind.name}", error)
+            if self._front is None:
+                self._end(1)
+
+    def _obey(self, kind: Message, values: list[Value]) -> None:
         match kind, values:
             case Message.ITEM, [str(channel), item_id, _, bool(no_seq), bytes(message)]:
                 self._item(channel, item_id, message, chained=not no_seq)
             case Message.SYNC, [int(number)]:
                 self._send(Message.COUNT, number, self._counted)
                 self._counted = 0
-            case Message.TOPIC, [str(channel), bool(held)]:
-                self._topic(channel, held=held)
+            case Message.MARK, []:
+                self._counted = 0
+            case Message.TOPIC, [str(channel), bool(held), last_id]:
+                self._topic(channel, last_id, held=held)
             case Message.ROUTES, [bytes(pickled)]:
-                self._use_routes(pickled)
+                self._use_routes(pickle.loads(pickled))  # noqa: S301  # from our own parent
             case Message.CALL, [int(number), str(name), list(arguments)]:
                 self._tasks.start(self._call(number, name, arguments), name=name)
-            case Message.DRAIN, [seconds]:
-                self._tasks.start(self._drain(seconds), name="drain")
+            case Message.DRAIN, [float() | int() as seconds]:
+                self._tasks.start(self._drain(float(seconds)), name="drain")
+            case Message.REOPEN, []:
+                runtime.reopen_logs()
             case Message.START, [bytes(pickled)]:
-                self._tasks.start(self._start(pickle.loads(pickled)), name="start")  # noqa: S301
+                self._start(pickle.loads(pickled))  # noqa: S301
             case _:
                 log.error("the parent said what this worker does not know: %s", kind.name)
 
@@ -97,10 +114,16 @@ class Worker:
         if self._link is not None:
             self._link.send(kind, *values)
 
-    async def _start(self, work: Work) -> None:
-        """Build the front and listen on the sockets that the parent has bound."""
-        self._lines = runtime.set_up_logs(work.config).lines(self._loop)
-        self._front = Front(
+    def _end(self, code: int) -> None:
+        self._code = code
+        self._over.set()
+
+    # Starting
+
+    def _start(self, work: Work) -> None:
+        """Build the front: whatever is said next finds it."""
+        self._lines = runtime.set_up_logs(work.config, work.log_path).lines(self._loop)
+        self._front = front = Front(
             work.config,
             clock=self._clock,
             tasks=self._tasks,
@@ -108,9 +131,25 @@ class Worker:
             topic=lambda channel, held: self._send(Message.HELD, channel, held),
             maxconn=work.maxconn,
         )
-        for fd, _option in work.listeners:
-            await self._front.listen(socket.socket(fileno=fd), None)
-        self._send(Message.READY)
+        self._use_routes(work.routes)
+        self._tasks.start(self._listen(front, work.listeners), name="listen")
+
+    async def _listen(self, front: Front, listeners: tuple[int, ...]) -> None:
+        """Accept clients on the sockets that the parent has bound."""
+        try:
+            for fd in listeners:
+                await front.listen(socket.socket(fileno=fd), None)
+        except Exception as error:  # noqa: BLE001  # a worker that cannot serve is replaced
+            runtime.failed("listening", error)
+            self._end(1)
+        else:
+            self._send(Message.READY)
+
+    def _use_routes(self, routes: RoutesFile) -> None:
+        if self._front is not None:
+            self._front.use_routes(RouteTable(routes.routes))
+
+    # Items
 
     def _item(self, channel: str, item_id: Value, message: bytes, *, chained: bool) -> None:
         front = self._front
@@ -121,26 +160,24 @@ class Worker:
             self._counted += front.release((item,))
         elif channel in self._topics and chained:
             # Held by another worker: a client that comes here next must see what it missed.
-            if isinstance(item_id, str):
-                front.hub.last_ids.set(channel, item_id)
-            else:
-                front.hub.forget_last_id(channel)
+            self._set_last_id(front, channel, item_id)
 
-    def _topic(self, channel: str, *, held: bool) -> None:
+    def _topic(self, channel: str, last_id: Value, *, held: bool) -> None:
         if held:
             self._topics.add(channel)
-            return
-        self._topics.discard(channel)
-        if self._front is not None:
-            self._front.hub.forget_last_id(channel)
+        else:
+            self._topics.discard(channel)
+        # An id that the parent does not know may still be known here, but for a channel's end.
+        if self._front is not None and (last_id is not None or not held):
+            self._set_last_id(self._front, channel, last_id)
 
-    def _use_routes(self, pickled: bytes) -> None:
-        routes = pickle.loads(pickled)  # noqa: S301  # from our own parent
-        self._tasks.start(self._when_built(routes), name="routes")
+    def _set_last_id(self, front: Front, channel: str, item_id: Value) -> None:
+        if isinstance(item_id, str):
+            front.hub.last_ids.set(channel, item_id)
+        else:
+            front.hub.forget_last_id(channel)
 
-    async def _when_built(self, routes: RoutesFile) -> None:
-        if self._front is not None:
-            self._front.use_routes(RouteTable(routes.routes))
+    # Commands
 
     async def _call(self, number: int, name: str, arguments: list[Value]) -> None:
         try:
@@ -171,15 +208,21 @@ class Worker:
         found = await self._front.conncheck([cid for cid in ids if isinstance(cid, str)])
         return list(found)
 
-    async def _drain(self, seconds: Value) -> None:
-        if self._front is not None and isinstance(seconds, float | int):
-            await self._front.drain(float(seconds))
+    async def _counts(self, _arguments: list[Value]) -> Value:
+        return dict(self._front.counts()) if self._front is not None else {}
+
+    async def _drain(self, seconds: float) -> None:
+        if self._front is not None:
+            await self._front.drain(seconds)
         self._over.set()
 
 
 def work(fd: int) -> int:
-    """Run a worker process whose parent is at the other end of a socket."""
+    """Run a worker process whose parent is at the other end of a socket; return the exit code."""
     die_with_parent()
+    # The parent is told, and says what is to be done; a terminal tells everybody.
+    for number in _NOT_OURS:
+        signal.signal(number, signal.SIG_IGN)
     runtime.settle_collector()
     with asyncio.Runner(loop_factory=runtime.loop_factory()) as runner:
 
@@ -189,10 +232,13 @@ def work(fd: int) -> int:
         return runner.run(serve())
 
 
+_NOT_OURS = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
+_PR_SET_PDEATHSIG = 1
+
+
 def die_with_parent() -> None:
     """Have the kernel end this process when its parent is gone, however that ended."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-_PR_SET_PDEATHSIG = 1

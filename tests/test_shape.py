@@ -16,7 +16,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gripproxy"
 
 # A shell around sockets or processes proves itself by running: tests/wire does that.
-RUN_IN_WIRE = ("front", "origin", "control", "cluster", "report", "app", "supervisor", "cli")
+RUN_IN_WIRE = (
+    "front", "origin", "control", "cluster", "report", "app", "intake", "worker", "processes",
+    "supervisor", "startup", "cli",
+)  # fmt: skip
 
 # Modules that state or start something and do nothing themselves.
 NOTHING_TO_TEST = ("__init__", "__main__", "ports")

@@ -14,8 +14,8 @@ from gripproxy.errors import PacketError
 
 Value: TypeAlias = "bool | int | float | str | bytes | list[Value] | dict[str, Value] | None"
 
-# A peer is our own process, but a bug in it must not fill this one.
-BUFFER_MAX = 64 * 1024 * 1024
+# The most that the library takes: an item may be as large as publishers make it.
+BUFFER_MAX = 2**31 - 1
 
 
 class Message(IntEnum):
@@ -24,15 +24,17 @@ class Message(IntEnum):
     # Parent to worker
     ITEM = 1  # channel, id, prev-id, no-seq, the item as a packet
     SYNC = 2  # number: answer with COUNT
-    TOPIC = 3  # channel, whether any worker holds it
-    ROUTES = 4  # file, text of the routes file
-    CALL = 5  # number, name of a command, its arguments
-    DRAIN = 6  # seconds
-    START = 7  # everything that a worker needs to know (pickled by the supervisor)
-    PURGE = 8  # number, then what a purge names (`cluster.level`)
+    MARK = 3  # count receivers from here on
+    TOPIC = 4  # channel, whether any worker holds it, its last id or None
+    ROUTES = 5  # the routes (pickled)
+    CALL = 6  # number, name of a command, its arguments
+    DRAIN = 7  # seconds
+    START = 8  # everything that a worker needs to know (pickled)
+    REOPEN = 9  # write to new log files
+    PURGE = 10  # number, then what a purge names (`cluster.level`)
     # Worker to parent
     READY = 20  # listening
-    COUNT = 21  # number, receivers since the last one
+    COUNT = 21  # number, receivers since the last MARK or SYNC
     HELD = 22  # channel, whether this worker holds it
     REPLY = 23  # number, value, condition of a failure or None
     STATISTICS = 24  # values by name
@@ -57,8 +59,8 @@ class Decoder:
         Raises:
             PacketError: what came is none of ours.
         """
-        self._unpacker.feed(data)
         try:
+            self._unpacker.feed(data)
             for unpacked in self._unpacker:
                 yield Message(unpacked[0]), unpacked[1:]
         except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:

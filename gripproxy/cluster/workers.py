@@ -18,7 +18,7 @@ from gripproxy.protocol.items import PublishItem
 
 # How long a receipt waits for workers (cache-and-purge.md, *Purge*).
 RECEIPT_SECONDS = 1.0
-# Unread messages for one worker; one so far behind is hopeless and is ended.
+# Bytes that may wait for one worker; one so far behind is hopeless and is ended.
 PENDING_MAX = 256 * 1024 * 1024
 
 
@@ -58,9 +58,16 @@ class Link(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        transport.write(data)
+        # Before the write: one large item makes nobody hopeless.
         if transport.get_write_buffer_size() > PENDING_MAX:
             transport.abort()
+            return
+        transport.write(data)
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is nobody at the other end."""
+        return self.transport is None
 
     def close(self) -> None:
         """End the link."""
@@ -69,13 +76,23 @@ class Link(asyncio.Protocol):
 
 
 class Workers:
-    """The parent's side: all workers as one."""
+    """The parent's side: all workers as one.
+
+    `topic` is told which channels become held anywhere, or are no longer; `last_id` tells what id
+    a channel was last seen with.
+    """
 
     def __init__(
-        self, topic: Callable[[str, bool], None], loop: asyncio.AbstractEventLoop
+        self,
+        topic: Callable[[str, bool], None],
+        *,
+        last_id: Callable[[str], str | None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._topic = topic
+        self._last_id = last_id
         self._loop = loop
+        self._counting = False  # whether workers have counted receivers that nobody asked for
         self._links: dict[Link, set[str]] = {}  # with the channels that each holds
         self._topics: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -86,12 +103,16 @@ class Workers:
         """Tell whether any worker holds a channel."""
         return channel in self._topics
 
+    def __len__(self) -> int:
+        """The number of channels that any worker holds."""
+        return len(self._topics)
+
     # Workers come and go
 
     def join(self, link: Link) -> None:
-        """Add a worker: it learns which channels are held elsewhere."""
+        """Add a worker: it learns which channels are held elsewhere, and their last ids."""
         self._links[link] = set()
-        link.write(b"".join(encode(Message.TOPIC, name, True) for name in self._topics))  # noqa: FBT003
+        link.write(b"".join([self._topic_message(name, held=True) for name in self._topics]))
 
     def leave(self, link: Link) -> None:
         """Forget a worker; what it held is held no longer, and nobody waits for it."""
@@ -135,8 +156,12 @@ class Workers:
             self._tell(channel, held=False)
 
     def _tell(self, channel: str, *, held: bool) -> None:
-        self._write(encode(Message.TOPIC, channel, held))
+        # Before any item that is released because of it: all goes through the same links.
+        self._write(self._topic_message(channel, held=held))
         self._topic(channel, held)
+
+    def _topic_message(self, channel: str, *, held: bool) -> bytes:
+        return encode(Message.TOPIC, channel, held, self._last_id(channel) if held else None)
 
     def _write(self, data: bytes) -> None:
         for link in self._links:
@@ -147,11 +172,19 @@ class Workers:
     def release(self, items: Sequence[PublishItem]) -> int:
         """Send released items to every worker; none has a receiver in this process."""
         if self._links:
+            self._counting = True
             self._write(b"".join([_packed(item) for item in items]))
         return 0
 
+    def mark(self) -> None:
+        """Have receivers counted from here on: those of what was released before are dropped."""
+        if self._counting:
+            self._counting = False
+            self._write(encode(Message.MARK))
+
     async def released(self) -> int:
-        """Wait until every worker has taken what was released; return their receivers since."""
+        """Wait until every worker has taken what was released; return receivers since `mark`."""
+        self._counting = False
         replies = await self._ask(lambda number: encode(Message.SYNC, number))
         return sum(reply[0] for reply in replies if isinstance(reply[0], int))
 

@@ -16,11 +16,14 @@ from gripproxy.protocol.items import PublishItem
 class Released(Protocol):
     """Where released items go: this process's hub, or all workers."""
 
+    def mark(self) -> None:
+        """Have the receivers in other processes counted from here on."""
+
     def release(self, items: Sequence[PublishItem]) -> int:
         """Deliver items here; return how many receivers they have in this process."""
 
     async def released(self) -> int:
-        """Wait until every worker has taken what was released; return their receivers since."""
+        """Wait until every worker has taken what was released; return receivers since `mark`."""
 
 
 class Publisher:
@@ -59,7 +62,9 @@ class Publisher:
 
     async def accept(self, items: Sequence[PublishItem]) -> int:
         """Take items in; return how many receivers they have, when every worker has them."""
-        return self.take(items) + await self._out.released()
+        self._out.mark()
+        receivers = self.take(items)
+        return receivers + await self._out.released()
 
     def expire(self, now: float) -> None:
         """Release items whose predecessors have not come in time."""

@@ -645,6 +645,16 @@ class Connection(asyncio.Protocol):
         """Whether the client has left."""
         return self.transport.is_closing()
 
+    @property
+    def held(self) -> Held | None:
+        """What is held on this connection."""
+        return self._held
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays as it is until somebody ends it: it is held, or a WebSocket."""
+        return self._held is not None or self._socket is not None
+
     def upgrade(self, response: Response) -> ClientSocket:
         """Answer a WebSocket handshake with 101; see `flow.ports.Exchange`."""
         self._answered = True

@@ -132,14 +132,18 @@ class Server:
     # Ending
 
     def stop_accepting(self) -> None:
-        """Close the listeners; what is connected stays."""
+        """Close the listeners and what is idle; requests that are answered may finish.
+
+        What lasts is left to the caller.
+        """
         self.draining = True
         self._pause_accepting()
         for sock, _ in self._listening:
             sock.close()
         self._listening.clear()
         for connection in list(self.connections):
-            connection.drain()
+            if not connection.lasts:
+                connection.drain()
 
     def close(self) -> None:
         """Cut every connection."""
