@@ -141,9 +141,9 @@ class Socket(Endpoint, asyncio.Protocol):
             return
         if transport.can_write_eof():
             transport.write_eof()
-            self._host.loop.call_later(END_SECONDS, transport.abort)
         else:
             transport.close()
+        self._host.loop.call_later(END_SECONDS, transport.abort)
 
     def overdue(self, now: float) -> None:
         """Ping a client that hears nothing, give up one that takes nothing; each second."""
