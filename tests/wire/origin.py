@@ -187,6 +187,11 @@ class Stage:
             return True
         return False
 
+    def idle(self) -> bool:
+        """Say whether every request that has come is answered."""
+        with self._lock:
+            return not self._playing
+
     # What the origin does
 
     def play(self, got: Request, wire: Wire) -> bool:

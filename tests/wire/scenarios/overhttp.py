@@ -968,6 +968,7 @@ def woh_request_is_tried_again(system, stage):
         client = WebSocket(system.port, "/", stage.host)
         client.put("text", "1")
         first.request(), first.request()
+        wait_until(first.idle, "the answers")
     with client:
         client.put("text", "2")
         yield "waits", client.ended(seconds=0.5), "open"
