@@ -27,12 +27,23 @@ class Mark(Enum):
 class Tag:
     """A name that responses are taken back by. 0 is "never"."""
 
-    __slots__ = ("entries", "hard", "hard_id", "moved", "moved_id", "name", "settle_until", "soft")
+    __slots__ = (
+        "entries",
+        "hard",
+        "hard_id",
+        "moved",
+        "moved_id",
+        "name",
+        "settle_until",
+        "soft",
+        "soft_at",
+    )
 
     def __init__(self, name: TagName) -> None:
         self.name = name
         self.hard = 0
         self.soft = 0
+        self.soft_at = 0.0  # wall seconds of that: since then it is stale
         self.moved = 0  # of a channel: the last release on it
         self.moved_id: str | None = None
         self.hard_id: str | None = None  # of a channel whose items purge: the item of `hard`
@@ -113,7 +124,12 @@ class Marks:
         return self._tags.get(name) or self._orphans.get(name)
 
     def mark(
-        self, names: Iterable[TagName], kind: Mark, *, settle_until: float = 0.0
+        self,
+        names: Iterable[TagName],
+        kind: Mark,
+        *,
+        settle_until: float = 0.0,
+        at: float = 0.0,
     ) -> list[Tag]:
         """Mark tags in a new epoch; return those that responses carry.
 
@@ -128,19 +144,19 @@ class Marks:
             if kind is Mark.HARD:
                 tag.hard = epoch
             else:
-                tag.soft = epoch
+                tag.soft, tag.soft_at = epoch, at
             tag.settle_until = max(tag.settle_until, settle_until)
             if tag.entries:
                 carried.append(tag)
         return carried
 
-    def mark_all(self, kind: Mark, *, settle_until: float = 0.0) -> None:
+    def mark_all(self, kind: Mark, *, settle_until: float = 0.0, at: float = 0.0) -> None:
         """Mark everything in a new epoch."""
         epoch = self.tick()
         if kind is Mark.HARD:
             self.all.hard = epoch
         else:
-            self.all.soft = epoch
+            self.all.soft, self.all.soft_at = epoch, at
         self.all.settle_until = max(self.all.settle_until, settle_until)
 
     def move(self, channel: bytes, item_id: str | None) -> None:

@@ -140,6 +140,14 @@ class Store(Generic[Facts]):
             and self.holds_good(entry.began, entry.hold)
         ]
 
+    def has(self, key: Key) -> bool:
+        """Tell whether anything is stored for a key, usable or not."""
+        return key in self._resources
+
+    def variants(self, key: Key) -> list[Entry[Facts]]:
+        """Return all that is stored for a key, also what is dead and not yet swept."""
+        return list(self._resources.get(key, ()))
+
     def used(self, entry: Entry[Facts]) -> None:
         """Take note that an entry was used: others go before it."""
         if entry in self._entries:
@@ -150,6 +158,13 @@ class Store(Generic[Facts]):
         if self.marks.all.hard > began:
             return True
         return any(tag.hard > began and not self._replayable(tag, hold) for tag in tags)
+
+    def softly_purged_at(self, began: int, tags: Iterable[Tag]) -> float | None:
+        """Return since when a soft purge has made stale what was asked for in an epoch."""
+        moments = [tag.soft_at for tag in tags if tag.soft > began]
+        if self.marks.all.soft > began:
+            moments.append(self.marks.all.soft_at)
+        return min(moments, default=None)
 
     def is_softly_purged(self, began: int, tags: Iterable[Tag]) -> bool:
         """Tell whether a soft purge has made stale what was asked for in an epoch."""
@@ -301,7 +316,9 @@ class Store(Generic[Facts]):
 
     # Purging
 
-    def purge(self, purge: Purge, names: Iterable[TagName], *, now: float) -> int:
+    def purge(
+        self, purge: Purge, names: Iterable[TagName], *, now: float, wall: float = 0.0
+    ) -> int:
         """Take back what a purge names; return how many stored responses that is.
 
         The cost is that of the names, however many responses carry them; these are dropped
@@ -310,11 +327,11 @@ class Store(Generic[Facts]):
         kind = Mark.SOFT if purge.soft else Mark.HARD
         settle_until = now + purge.settle if purge.settle else 0.0
         count = 0
-        carried = self.marks.mark(names, kind, settle_until=settle_until)
+        carried = self.marks.mark(names, kind, settle_until=settle_until, at=wall)
         for tag in carried:
             count += len(tag.entries)
         if purge.everything:
-            self.marks.mark_all(kind, settle_until=settle_until)
+            self.marks.mark_all(kind, settle_until=settle_until, at=wall)
             count = len(self._entries)
         if kind is Mark.HARD:
             self._sweeping += carried

@@ -1,0 +1,466 @@
+"""A request to a route with `cache`: what is stored, and flights for what is not.
+
+Design: cache-and-purge.md, *The algorithm*, whose steps have their numbers here. The story:
+
+1. Is this process level with all purges? If not, or if the request has no use for a cache, it
+   goes to the origin as it is (3a).
+2. The variants that may be believed are looked up; HTTP says what to do with the right one (3b-e).
+3. What has to be asked is asked once: whoever asks for the same joins the newest *flight* that
+   began late enough (4). A flight belongs to no client.
+4. When its tags are known, each who waited gets it if he may; else he looks up again (5).
+5. At its end it is stored, if nothing that happened since it began tells against it (6).
+6. An error is answered with something stale, if that is allowed (7).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from gripproxy.engine.flights import FlightBody
+from gripproxy.engine.store import Entry, Flight, HeldOn, HoldFacts, Key, Store
+from gripproxy.errors import ConnectError, GripProxyError, InstructError
+from gripproxy.flow.bodies import KEPT_MAX, TooLargeError, collect
+from gripproxy.flow.ports import Clock, Interim, Tasks
+from gripproxy.protocol import answers, forwarding, instruct
+from gripproxy.protocol.caching import (
+    demands,
+    keys,
+    report,
+    reuse,
+    serving,
+    storing,
+    tags,
+    validation,
+    variants,
+)
+from gripproxy.protocol.caching.demands import Cookies, Demand, Forward
+from gripproxy.protocol.caching.reuse import Verdict
+from gripproxy.protocol.caching.storing import Facts, Refusal
+from gripproxy.protocol.headers import Field, Headers
+from gripproxy.protocol.messages import Body, Request, Response
+from gripproxy.protocol.routes import Route, Target
+from gripproxy.protocol.terms import HoldMode
+
+# Flights of one key at once; one more waits for one of them to end (4).
+FLIGHTS_MAX = 8
+
+Send = Callable[[Request, Route, Interim | None], Awaitable[tuple[Response, Target]]]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Ask:
+    """One request to the cache.
+
+    `client` is as the client sent it, `request` as the origin gets it.
+    `floor` is the epoch of the event that caused it, 0 if none did. `at` is the epoch in which it
+    joined its present flight.
+    """
+
+    client: Request
+    request: Request
+    route: Route
+    demand: Demand
+    key: Key
+    floor: int = 0
+    at: int = 0
+    interim: Interim | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A request that is with the origin, and what has come of it."""
+
+    mark: Flight[Facts]
+    known: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    error: GripProxyError | None = None
+    response: Response | None = None
+    facts: Facts | None = None
+    refusal: Refusal | None = None
+    body: "bytes | FlightBody" = b""
+    target: Target | None = None
+    status: int | None = None  # of a 304 to our own question
+
+    @property
+    def began(self) -> int:
+        """The epoch in which its origin was asked."""
+        return self.mark.began
+
+
+class Cache:
+    """Answers requests to routes with `cache`."""
+
+    def __init__(
+        self,
+        store: Store[Facts],
+        send: Send,
+        *,
+        clock: Clock,
+        tasks: Tasks,
+        level: Callable[[], bool],
+        invalidate: Callable[[frozenset[tags.Tag]], Awaitable[None]],
+        cookies: Cookies = Cookies.SAFE,
+        max_object_size: int = 8_388_608,
+    ) -> None:
+        self._store = store
+        self._send = send
+        self._clock = clock
+        self._tasks = tasks
+        self._level = level
+        self._invalidate = invalidate
+        self._cookies = cookies
+        self._limit = max_object_size
+        self._flights: dict[Key, list[_Flight]] = {}
+        self._lines: dict[Route, bytes] = {}
+
+    def forget_routes(self) -> None:
+        """Drop what is kept by route, after a reload."""
+        self._lines.clear()
+
+    async def fetch(
+        self,
+        client: Request,
+        request: Request,
+        route: Route,
+        *,
+        floor: int,
+        interim: Interim | None,
+    ) -> tuple[Response, Target | None]:
+        """Return the response to a request; without a target it is from memory.
+
+        Raises:
+            OriginError: as `Fetcher.fetch`.
+        """
+        demand = demands.read(request, cookies=self._cookies)
+        if demand.forward is not None:
+            return await self._pass(client, request, route, demand, interim)
+        line = self._lines.get(route)
+        if line is None:
+            line = self._lines[route] = keys.line_of(route)
+        ask = Ask(
+            client=client,
+            request=request,
+            route=route,
+            demand=demand,
+            key=keys.of(line, client, request.headers),
+            floor=floor,
+            interim=interim,
+        )
+        if not self._level():
+            return await self._alone(ask, Forward.BYPASS)
+        return await self._look_up(ask)
+
+    # What the cache has no part in
+
+    async def _pass(
+        self,
+        client: Request,
+        request: Request,
+        route: Route,
+        demand: Demand,
+        interim: Interim | None,
+    ) -> tuple[Response, Target]:
+        """Send a request as it is; a change at the origin takes back what is stored (4.4)."""
+        response, target = await self._send(request, route, interim)
+        if demand.forward is Forward.METHOD:
+            names = tags.outdated(client, request, response)
+            if names:
+                await self._invalidate(names)
+        assert demand.forward is not None
+        return _told(response, report.forwarded(demand.forward)), target
+
+    async def _alone(self, ask: Ask, why: Forward) -> tuple[Response, Target]:
+        """Ask the origin for one client only: neither joined by others nor stored."""
+        response, target = await self._send(ask.request, ask.route, ask.interim)
+        return _told(response, report.forwarded(why)), target
+
+    # Looking up
+
+    async def _look_up(self, ask: Ask, *, again: bool = False) -> tuple[Response, Target | None]:
+        """Answer from memory or by a flight (3). `again`: only by a flight that begins now."""
+        store, now = self._store, self._clock.wall()
+        candidates = store.find(ask.key, floor=ask.floor)
+        entry = reuse.choose(candidates, ask.request.headers) if candidates else None
+        purged_at = store.softly_purged_at(entry.began, entry.tags) if entry is not None else None
+        facts = entry.facts if entry is not None else None
+        verdict = reuse.judge(facts, ask.demand, now=now, purged_at=purged_at, floor=ask.floor > 0)
+        if entry is not None and verdict in (Verdict.USE, Verdict.USE_STALE):
+            store.used(entry)
+            if verdict is Verdict.USE_STALE and not self._flights.get(ask.key):
+                self._start(ask, entry)
+            return self._from_memory(ask, entry, now), None
+        if verdict is Verdict.REFUSE:
+            return answers.text(
+                504, "Only a stored response was asked for, and there is none."
+            ), None
+        why = reuse.why(facts, ask.demand, others=store.has(ask.key))
+        if entry is None and (ask.demand.own or ask.demand.head or store.alone(ask.key, now=now)):
+            return await self._alone(ask, why)
+        asked_about = entry if verdict is Verdict.REVALIDATE else None
+        return await self._by_flight(ask, asked_about, why, again=again)
+
+    def _from_memory(self, ask: Ask, entry: Entry[Facts], now: float) -> Response:
+        return serving.hit(entry.facts, entry.response, entry.body, ask.demand, now=now)
+
+    # Flights
+
+    async def _by_flight(
+        self, ask: Ask, entry: Entry[Facts] | None, why: Forward, *, again: bool
+    ) -> tuple[Response, Target | None]:
+        """Join a flight or start one, and take from it what this client may have (4, 5)."""
+        flight = self._newest(ask, again=again)
+        leads = flight is None
+        if flight is None:
+            running = self._flights.get(ask.key) or []
+            if len(running) >= FLIGHTS_MAX:
+                await running[0].over.wait()
+                return await self._look_up(ask)
+            flight = self._start(ask, entry)
+        ask.at = self._store.marks.epoch
+        await flight.known.wait()
+        if flight.error is not None or (flight.facts and flight.facts.status in reuse.FAILURES):
+            rescued = self._rescued(ask, why)
+            if rescued is not None:
+                return rescued, None
+        if flight.error is not None:
+            raise flight.error
+        if not (leads or self._may_have(ask, flight)):
+            return await self._look_up(ask, again=True)
+        return await self._taken(ask, flight, why, leads=leads), flight.target
+
+    def _newest(self, ask: Ask, *, again: bool) -> _Flight | None:
+        """Return the key's newest flight if this client may join it (4)."""
+        flights = self._flights.get(ask.key)
+        if not flights:
+            return None
+        flight = flights[-1]
+        earliest = max(ask.floor, self._store.marks.epoch if again else 0)
+        if flight.error is not None or flight.began < earliest:
+            return None
+        if not self._store.flight_is_good(flight.mark):
+            return None
+        if isinstance(flight.body, FlightBody) and not flight.body.joinable:
+            return None
+        return flight
+
+    def _may_have(self, ask: Ask, flight: _Flight) -> bool:
+        """Tell whether one who waited for another's response may have it (5)."""
+        facts = flight.facts
+        if facts is None or flight.began < ask.floor:
+            return False
+        refusal = storing.refusal(facts, ask.demand, cookies=self._cookies, now=self._clock.wall())
+        if refusal not in (None, Refusal.LIFETIME, Refusal.REQUEST) or ask.demand.own:
+            return False
+        variant = facts.variant
+        if variant is None or not variants.agrees(variant, ask.request.headers):
+            return False
+        if isinstance(flight.body, FlightBody) and not flight.body.joinable:
+            return False
+        # No tick since it was asked: this client began before any purge of it.
+        return ask.at == flight.began or self._store.flight_is_good(flight.mark, soft=True)
+
+    async def _taken(self, ask: Ask, flight: _Flight, why: Forward, *, leads: bool) -> Response:
+        """Return a flight's response for one client."""
+        facts, response = flight.facts, flight.response
+        assert facts is not None
+        assert response is not None
+        status = report.forwarded(
+            why,
+            status=flight.status,
+            stored=flight.refusal is None,
+            collapsed=None if leads else True,
+            refusal=flight.refusal,
+        )
+        body: Body = flight.body.reader() if isinstance(flight.body, FlightBody) else flight.body
+        now = self._clock.wall()
+        if ask.demand.own or ask.demand.head or flight.status is not None:
+            content = await collect(body, self._limit)
+            return serving.answer(facts, response, content, ask.demand, now=now, status=status)
+        added = [status]
+        if response.headers.has(b"age") or facts.age(now) > 0:
+            added.insert(0, report.age(facts.age(now)))
+        shown = facts.shown
+        return replace(
+            response,
+            headers=Headers.of(shown.fields + added, shown.marks),
+            body=body,
+        )
+
+    def _rescued(self, ask: Ask, why: Forward) -> Response | None:
+        """Return something stale instead of an error, where that is allowed (7)."""
+        if ask.floor:
+            return None
+        store, now = self._store, self._clock.wall()
+        entry = reuse.choose(store.find(ask.key), ask.request.headers)
+        if entry is None:
+            return None
+        purged_at = store.softly_purged_at(entry.began, entry.tags)
+        if not reuse.survives(entry.facts, ask.demand, now=now, purged_at=purged_at):
+            return None
+        return serving.answer(
+            entry.facts,
+            entry.response,
+            entry.body,
+            ask.demand,
+            now=now,
+            status=report.hit(entry.facts.ttl(now)),
+        )
+
+    def _start(self, ask: Ask, entry: Entry[Facts] | None) -> _Flight:
+        """Begin a flight; its epoch is taken before the first byte goes out."""
+        flight = _Flight(Flight(ask.key))
+        self._store.begin(flight.mark)
+        self._flights.setdefault(ask.key, []).append(flight)
+        self._tasks.start(self._fly(flight, ask, entry), name="flight")
+        return flight
+
+    async def _fly(self, flight: _Flight, ask: Ask, entry: Entry[Facts] | None) -> None:
+        try:
+            await self._land(flight, ask, entry)
+        except GripProxyError as error:
+            flight.error = error
+            self._end(flight)
+        except BaseException:
+            flight.error = ConnectError("proxy_internal_error", "interrupted")
+            self._end(flight)
+            raise
+
+    def _end(self, flight: _Flight) -> None:
+        """Take a flight out: nobody joins it any more, its tags are let go."""
+        self._store.over(flight.mark, now=self._clock.now())
+        flights = self._flights.get(flight.mark.key)
+        if flights is not None and flight in flights:
+            flights.remove(flight)
+            if not flights:
+                del self._flights[flight.mark.key]
+        flight.known.set()
+        flight.over.set()
+
+    async def _land(self, flight: _Flight, ask: Ask, entry: Entry[Facts] | None) -> None:
+        """Ask the origin; make known what has come; store it at its end."""
+        headers = validation.unconditional(ask.request.headers)
+        if entry is not None:
+            headers = validation.conditional(headers, entry.facts.headers)
+        request = forwarding.with_changes(ask.request, headers=headers)
+        if request.method == b"HEAD":
+            request.method = b"GET"
+        asked_at = self._clock.wall()
+        response, flight.target = await self._send(request, ask.route, None)
+        response = forwarding.to_client(response)
+        if entry is not None and response.status == 304:
+            response = self._freshened(flight, entry, response)
+        body = response.body
+        hold, body = await self._hold_of(ask, response, body)
+        flight.facts = facts = storing.facts(
+            request,
+            response,
+            asked_at=asked_at,
+            received_at=self._clock.wall(),
+            hold=hold is not None,
+        )
+        demand = demands.read(request, cookies=self._cookies)
+        flight.refusal = storing.refusal(
+            facts, demand, cookies=self._cookies, now=self._clock.wall()
+        )
+        channels = [held.channel for held in hold.channels] if hold is not None else []
+        names = tags.of(ask.client, request, ask.route, response.headers, channels)
+        if names is None:
+            flight.refusal = Refusal.REQUEST
+            names = frozenset()
+        if entry is not None and flight.status is not None:
+            names |= {tag.name for tag in entry.tags}
+        flight.response = response
+        await self._flow(flight, body, names, hold)
+
+    async def _flow(
+        self, flight: _Flight, body: Body, names: frozenset[tags.Tag], hold: HoldFacts | None
+    ) -> None:
+        """Make known what has come, and let its body flow to all who wait."""
+        self._store.known(flight.mark, names, hold)
+        if flight.refusal not in (None, Refusal.LIFETIME):
+            self._store.remember_alone(flight.mark.key, now=self._clock.wall())
+        landing = _Landing(self, flight, names, hold)
+        if isinstance(body, bytes):
+            flight.body = body
+            landing.body_whole(body)
+            return
+        limit = self._limit if flight.refusal is None else -1
+        flight.body = FlightBody(body, limit, landing)
+        flight.known.set()
+        flight.body.begin()
+        await flight.over.wait()
+
+    def _freshened(self, flight: _Flight, entry: Entry[Facts], told: Response) -> Response:
+        """Return the stored response as a 304 updates it: it is put anew (6)."""
+        flight.status = 304
+        stored = entry.facts
+        return Response(
+            status=stored.status,
+            reason=entry.response.reason,
+            headers=validation.freshened(stored.headers, told.headers, self._clock.wall()),
+            body=entry.body,
+            length=len(entry.body),
+        )
+
+    async def _hold_of(
+        self, ask: Ask, response: Response, body: Body
+    ) -> tuple[HoldFacts | None, Body]:
+        """Return the channels of a response that is a hold, and its body (read, if need be)."""
+        if ask.route.no_grip or not instruct.is_instruct(response.headers):
+            return None, body
+        try:
+            if instruct.is_json(response.headers):
+                body = response.body = await collect(body, KEPT_MAX)
+                asked = instruct.read(replace(response), body)
+            else:
+                asked = instruct.read_head(replace(response, body=b""))
+        except (InstructError, TooLargeError):
+            return HoldFacts(streams=False, channels=()), body
+        prefix = ask.route.prefix
+        held = [HeldOn(prefix + channel.name, channel.prev_id) for channel in asked.channels]
+        subs = {sub for target in ask.route.targets for sub in target.subs}
+        held += [HeldOn(sub, None) for sub in sorted(subs)]
+        return HoldFacts(asked.mode is HoldMode.STREAM, tuple(held)), body
+
+    def landed(self, flight: _Flight, landing: "_Landing", body: bytes | None) -> None:
+        """Store what has come, if it may be, and end the flight (6)."""
+        facts, response = flight.facts, flight.response
+        assert facts is not None
+        assert response is not None
+        if flight.refusal is None and body is not None:
+            entry = Entry(
+                flight.mark.key,
+                replace(response, body=b""),
+                body,
+                facts,
+                began=flight.began,
+                hold=landing.hold,
+            )
+            replaced = reuse.replaced(self._store.variants(flight.mark.key), facts)
+            self._store.put(entry, landing.names, replaced, now=self._clock.now())
+        self._end(flight)
+
+
+@dataclass(slots=True, eq=False)
+class _Landing:
+    """The end of a flight's body: satisfies `engine.flights.Whole`."""
+
+    cache: Cache
+    flight: _Flight
+    names: frozenset[tags.Tag]
+    hold: HoldFacts | None
+
+    def body_whole(self, body: bytes | None) -> None:
+        """Store a whole body."""
+        self.cache.landed(self.flight, self, body)
+
+    def body_broken(self, error: GripProxyError) -> None:
+        """Never store half a body."""
+        self.cache.landed(self.flight, self, None)
+
+
+def _told(response: Response, status: Field) -> Response:
+    """Return a response that only passes, with what the cache says of it."""
+    response = forwarding.to_client(response)
+    shown = response.headers.without(*storing.INTERNAL)
+    return replace(response, headers=Headers.of([*shown.fields, status], shown.marks))
