@@ -18,6 +18,7 @@ from gripproxy.config import Config
 from gripproxy.engine.channels import Channels, Kind
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
+from gripproxy.engine.limiter import Limiter
 from gripproxy.engine.responses import ResponseHold
 from gripproxy.engine.sockets import Sessions, SocketSession
 from gripproxy.engine.streams import StreamHold
@@ -46,7 +47,7 @@ from gripproxy.protocol.forwarding import AddressRule, Forwarder
 from gripproxy.protocol.forwarding import Settings as ForwardingSettings
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response
-from gripproxy.protocol.routes import RouteTable, Target
+from gripproxy.protocol.routes import Route, RouteTable, Target
 from gripproxy.protocol.signing import Signer, Verifier
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
 
@@ -100,6 +101,7 @@ class Front:
         self._tasks = tasks
         self._topic = topic
         self._throttle = Throttle()
+        self._minute = Throttle(60.0)
         self._alarm = Alarm(loop, self._ring)
         runner, proxy, handler = config.runner, config.proxy, config.handler
         last_ids = LastIds()
@@ -109,12 +111,23 @@ class Front:
             update_on_first=handler.update_on_first_subscription,
             arm=self._alarm.arm,
         )
+        self._hwm = handler.message_hwm
+        limiter: Limiter | None = None
+        if handler.message_rate or handler.message_hwm:
+            limiter = Limiter(
+                channels,
+                self,
+                rate=handler.message_rate,
+                hwm=handler.message_hwm,
+                block_size=handler.message_block_size,
+            )
         self.hub = Hub(
             channels,
             last_ids,
             self,
             random=random.random,
             queue_bytes=runner.write_buffer_max,
+            limiter=limiter,
             more=self._more,
             arm=self._alarm.arm,
         )
@@ -229,9 +242,24 @@ class Front:
 
     def dropped(self, channel: str, reason: str) -> None:
         """Say that items are lost, once a channel and minute."""
-        key = f"{channel}: {reason}"
-        if self._throttle.allows(key, now=self._clock.now()):
+        if self._minute.allows(f"{channel}: {reason}", now=self._clock.now()):
             log.warning("item dropped channel=%s reason=%s", channel, reason)
+
+    def filter_failed(self, route: Route, channel: str, text: str) -> None:
+        """Say that filters fail, once a route, channel and minute."""
+        if self._minute.allows(f"{route.id} {channel}", now=self._clock.now()):
+            log.warning("%s: item dropped channel=%s: %s", _name(route), channel, text)
+
+    def odd_content(self, route: Route, text: str) -> None:
+        """Say that contents have what only looks like a directive, once a route and minute."""
+        if self._minute.allows(f"{route.id}%", now=self._clock.now()):
+            log.warning("%s: left as it is: %s", _name(route), text)
+
+    def exceeded(self, route: Route | None, count: int) -> None:
+        """Say that more deliveries wait than may; it is called once a second at most."""
+        of_route = f" for route {route.id}" if route is not None else ""
+        text = "exceeded publish hwm (%d)%s, dropping message count=%d"
+        log.warning(text, self._hwm, of_route, count)
 
     # Time
 
@@ -328,6 +356,11 @@ def _what_ends(connection: Connection) -> Hold | Connection | None:
     if isinstance(held, StreamHold) and held.asking:
         return None  # it may be in the middle of a page
     return held if isinstance(held, Hold) else connection
+
+
+def _name(route: Route) -> str:
+    """Return what the log calls a route: its id, or where it is written."""
+    return f"route {route.id}" if route.explicit_id else route.place
 
 
 def forwarding_settings(config: Config) -> ForwardingSettings:

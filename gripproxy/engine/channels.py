@@ -13,6 +13,7 @@ from typing import Protocol
 from gripproxy.engine.deadlines import Deadlines
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.ports import Notices
+from gripproxy.protocol.routes import Route
 
 FIRST_UPDATE_AFTER = 1.0
 
@@ -29,6 +30,10 @@ class Holder(Protocol):
     """Whatever can be subscribed to a channel."""
 
     kind: Kind
+
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
 
     def deliver(self, delivery: Delivery, now: float) -> None:
         """Take an item; it may have nothing for this kind of holder."""
@@ -93,6 +98,11 @@ class Channels:
     def find(self, name: str) -> Channel | None:
         """Return a subscribed channel, also one that only lingers."""
         return self._channels.get(name)
+
+    def has(self, name: str, holder: Holder) -> bool:
+        """Tell whether a holder is subscribed to a channel."""
+        channel = self._channels.get(name)
+        return channel is not None and holder in channel.holders[holder.kind]
 
     def subscribe(self, name: str, holder: Holder, *, now: float) -> None:
         """Add a holder; the first one makes the channel subscribed."""

@@ -20,6 +20,7 @@ class Delivery:
         "frame",
         "id",
         "item",
+        "looked_at",
         "message",
         "prev_id",
         "raw",
@@ -38,6 +39,8 @@ class Delivery:
         self.message: WebSocketMessage | None = item.ws_message
         # What filters have asked the network about it: equal questions are put once.
         self.asked: dict[object, object] = {}
+        # Whether its content was looked at for what `build-id` leaves as it is.
+        self.looked_at = False
         self.chunk = self.raw = b""
         # What a WebSocket writes that has neither filters nor compression; None: not so simple.
         self.frame: bytes | None = None

@@ -12,14 +12,16 @@ from gripproxy.engine.channels import Channels, Holder, Kind
 from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.lastids import LastIds
-from gripproxy.engine.origins import Hold
+from gripproxy.engine.limiter import Limiter
+from gripproxy.engine.nexttimers import NextTimers
+from gripproxy.engine.origins import Hold, Origin
 from gripproxy.engine.outbox import Outbox
 from gripproxy.engine.ports import Notices
-from gripproxy.engine.responses import ResponseHold
-from gripproxy.engine.streams import StreamHold
 from gripproxy.engine.subscriptions import Network, Subscription
 from gripproxy.engine.updates import Updates
 from gripproxy.protocol.items import PublishItem
+
+_UNSENDABLE = "text is not UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,16 @@ class Hub:
         *,
         random: Callable[[], float],
         queue_bytes: int = 1_048_576,
+        limiter: Limiter | None = None,
         more: Callable[[], None] = lambda: None,
         arm: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Make a hub; its `network` is set by whoever has one, before the first item."""
+        """Make a hub; whoever has a network or wants to know of ends says so before the first.
+
+        `limiter` paces deliveries; without one they go out as fast as they can.
+        """
         self.network: Network
+        self.ended: Callable[[Origin], None] = lambda _: None
         self.channels = channels
         self.last_ids = last_ids
         self.notices = notices
@@ -57,12 +64,20 @@ class Hub:
         self.queue_bytes = queue_bytes
         self.deadlines: Deadlines[Timed] = Deadlines()
         self.updates = Updates(arm)
+        self.next_timers = NextTimers(arm)
+        self._holds: dict[Hold, None] = {}
         self._outbox = Outbox()
+        self._limiter = limiter
         self._more = more
         self._arm = arm
         self._counts = [0, 0, 0]
 
     # Holders
+
+    def keep(self, hold: Hold, *, now: float) -> bool:
+        """Subscribe a hold until it is detached; return as `attach`."""
+        self._holds[hold] = None
+        return self.attach(hold, hold.subscriptions.values(), now=now)
 
     def attach(self, holder: Holder, subscriptions: Iterable[Subscription], *, now: float) -> bool:
         """Subscribe a holder; return whether one of its positions shows that it missed an item.
@@ -74,16 +89,17 @@ class Hub:
         missed = False
         for subscription in subscriptions:
             self.channels.subscribe(subscription.channel, holder, now=now)
-            if subscription.prev_id is not None:
-                missed |= self._missed(subscription)
+            missed |= self._missed(subscription)
         return missed
 
     def missed(self, subscriptions: Iterable[Subscription]) -> bool:
         """Tell whether a position shows a missed item, before anything is subscribed."""
-        found = [self._missed(s) for s in subscriptions if s.prev_id is not None]
-        return any(found)
+        # All are looked at: each last id that differs is forgotten.
+        return sum(map(self._missed, subscriptions)) > 0
 
     def _missed(self, subscription: Subscription) -> bool:
+        if subscription.prev_id is None:
+            return False
         last = self.last_ids.get(subscription.channel)
         if last is None or last == subscription.prev_id:
             return False
@@ -98,11 +114,25 @@ class Hub:
         """Take one channel from a holder."""
         self.channels.unsubscribe(channel, holder, now=now)
 
+    def resubscribe(
+        self, hold: Hold, subscriptions: dict[str, Subscription], *, now: float
+    ) -> None:
+        """Give a hold that is kept other subscriptions; channels that stay are not left."""
+        before, hold.subscriptions = hold.subscriptions, subscriptions
+        for channel in subscriptions:
+            if channel not in before:
+                self.channels.subscribe(channel, hold, now=now)
+        for channel in before:
+            if channel not in subscriptions:
+                self.channels.unsubscribe(channel, hold, now=now)
+
     def detach(self, hold: Hold, *, now: float) -> None:
-        """Unsubscribe a hold from everything and forget its moments."""
-        self.deadlines.cancel(hold)
-        self.updates.cancel(hold)
-        self.release(hold, hold.subscriptions, now=now)
+        """Unsubscribe a hold from everything and forget its moments, if it is kept."""
+        if hold in self._holds:
+            del self._holds[hold]
+            self.deadlines.cancel(hold)
+            self.updates.cancel(hold)
+            self.release(hold, hold.subscriptions, now=now)
 
     def release(self, holder: Holder, channels: Iterable[str], *, now: float) -> None:
         """Unsubscribe a holder from these channels: it is over."""
@@ -118,6 +148,10 @@ class Hub:
     def forget_last_id(self, channel: str) -> None:
         """Forget the id that a channel was last seen with."""
         self.last_ids.forget(channel)
+
+    def over(self, origin: Origin) -> None:
+        """Take note that a request is over for good."""
+        self.ended(origin)
 
     # Items
 
@@ -137,11 +171,23 @@ class Hub:
             receivers += responses
         if item.http_stream is not None:
             receivers += streams
-        if item.ws_message is not None:
+        if item.ws_message is not None and sockets:
+            if item.ws_message.unsendable:
+                self.notices.dropped(item.channel, _UNSENDABLE)
             receivers += sockets
-        if receivers and self._outbox.put(Delivery(item), receivers, now=now):
-            self._more()
+        if receivers:
+            self._send(Delivery(item), receivers, now)
         return len(receivers)
+
+    def _send(self, delivery: Delivery, receivers: list[Holder], now: float) -> None:
+        limiter = self._limiter
+        if limiter is not None:
+            limiter.put(delivery, receivers, now=now)
+            deadline = limiter.next_deadline()
+            if deadline is not None:
+                self._arm(deadline)
+        elif self._outbox.put(delivery, receivers, now=now):
+            self._more()
 
     def run(self, now: float) -> bool:
         """Deliver to the next part of receivers; return whether there are more."""
@@ -150,8 +196,8 @@ class Hub:
     def recover(self, *, now: float) -> None:
         """Let every HTTP hold ask its origin again, after an outage of a publisher."""
         self.last_ids.clear()
-        for channel in list(self.channels):
-            self._update(channel.holders[Kind.RESPONSE], channel.holders[Kind.STREAM], now=now)
+        for hold in self.holds():
+            hold.recover(now)
 
     # Time
 
@@ -160,33 +206,29 @@ class Hub:
         for timed in self.deadlines.due(now):
             timed.due(now)
         for channel in self.channels.due(now):
-            self._update(channel.holders[Kind.RESPONSE], channel.holders[Kind.STREAM], now=now)
+            for kind in (Kind.RESPONSE, Kind.STREAM):
+                for holder in list(channel.holders[kind]):
+                    holder.update(now)
+        self.next_timers.due(now)
         for waiting in self.updates.due(now):
             waiting.update_turn(now)
-
-    def _update(self, *kinds: dict[Holder, None], now: float) -> None:
-        for kind in kinds:
-            for holder in list(kind):
-                holder.update(now)
+        if self._limiter is not None:
+            self._limiter.due(now)
 
     def next_deadline(self) -> float | None:
         """Return when `due` has something to do."""
         times = (
             self.deadlines.next(),
             self.channels.next_deadline(),
+            self.next_timers.next_deadline(),
             self.updates.next_deadline(),
+            self._limiter.next_deadline() if self._limiter is not None else None,
         )
         return min((at for at in times if at is not None), default=None)
 
     def holds(self) -> list[Hold]:
-        """Return all HTTP requests that are held, each once."""
-        found: dict[Hold, None] = {}
-        for channel in self.channels:
-            for kind in channel.holders:
-                for holder in kind:
-                    if isinstance(holder, ResponseHold | StreamHold):
-                        found[holder] = None
-        return list(found)
+        """Return all HTTP requests that are held."""
+        return list(self._holds)
 
     def statistics(self) -> Statistics:
         """Return how much is held."""
@@ -196,5 +238,5 @@ class Hub:
             streams=self._counts[Kind.STREAM],
             sockets=self._counts[Kind.SOCKET],
             waiting_updates=len(self.updates),
-            waiting_deliveries=len(self._outbox),
+            waiting_deliveries=len(self._outbox if self._limiter is None else self._limiter),
         )

@@ -1,21 +1,20 @@
 """What all held HTTP requests have in common (grip-http.md 5 to 8).
 
-Response holds (long-polls) are in `responses`, stream holds in `streams`.
-
-A hold is an object; nobody waits for it but its own connection. Items, moments and news of the
-client are method calls; what it has to say goes to its `Sink`; what needs the origin wakes the
-connection's task with a reason. The states and what leads from one to the next:
+Response holds (long-polls) are in `responses`, stream holds in `streams`. A hold is an object;
+nobody waits for it but its own connection. Items, moments and news of the client are method
+calls; what it has to say goes to its `Sink`; what needs the origin wakes the connection's task
+with a reason. The states and what leads from one to the next:
 
 | state   | holds    | next states                                                             |
 |---------|----------|-------------------------------------------------------------------------|
-| OPENING | stream   | HOLDING when the initial body is out                                    |
+| OPENING | stream   | HOLDING when the initial body is out; ASKING if it names a page only    |
 | HOLDING | both     | WAITING for a low-priority update; ASKING (hint); OVER                  |
 | WAITING | both     | ASKING when its turn comes; OVER (timeout, client gone)                 |
 | ASKING  | both     | HOLDING when the origin has answered with a hold; OVER                  |
 | OVER    | both     | none                                                                    |
 
 A stream stays subscribed while it is not holding, and queues; a response hold does not, the ids
-show the gap (6.1).
+show the gap (6.1). A response hold that asks is replaced by the one that the answer makes.
 """
 
 from dataclasses import dataclass
@@ -24,13 +23,14 @@ from typing import Protocol
 
 from gripproxy.engine.channels import Holder
 from gripproxy.engine.deadlines import Deadlines, Timed
+from gripproxy.engine.nexttimers import NextTimers
 from gripproxy.engine.ports import Notices
 from gripproxy.engine.subscriptions import Network, Subscription
 from gripproxy.engine.updates import Updatable, Updates
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import Route, Target
 
-# Items that wait on one hold while it is not ready for them.
+# Items that wait on one hold while it is not ready for them; as Pushpin.
 QUEUE_MAX = 100
 
 
@@ -42,34 +42,6 @@ class State(Enum):
     WAITING = "waiting for its update"
     ASKING = "asking its origin"
     OVER = "over"
-
-
-class Hold(Holder, Timed, Updatable, Protocol):
-    """A held request as the hub sees it."""
-
-    subscriptions: dict[str, Subscription]
-
-
-class Home(Protocol):
-    """What holds need of the hub that they live in."""
-
-    deadlines: Deadlines[Timed]
-    updates: Updates
-    notices: Notices
-    network: Network
-    queue_bytes: int
-
-    def random(self) -> float:
-        """Return a random number in 0 to 1: no two holds shall act in step."""
-
-    def set_deadline(self, holder: Timed, when: float) -> None:
-        """Have `due` called at a moment."""
-
-    def forget_last_id(self, channel: str) -> None:
-        """Forget the id that a channel was last seen with: somebody has missed something."""
-
-    def detach(self, hold: "Hold", *, now: float) -> None:
-        """Unsubscribe a hold from everything."""
 
 
 class Dress(Protocol):
@@ -102,6 +74,47 @@ class Origin:
     dress: Dress | None = None
     target: Target | None = None  # who answered last
     gone: bytes | None = None  # the absolute URI to call when the request is over
-    retried: bool = False
-    retries: int = 0
-    retried_since: float = 0.0
+    retries: tuple[float, ...] = ()  # when it was sent again, as far as that matters
+
+    @property
+    def retried(self) -> bool:
+        """Whether the request was sent to its origin again."""
+        return bool(self.retries)
+
+
+class Hold(Holder, Timed, Updatable, Protocol):
+    """A held request as the hub sees it."""
+
+    subscriptions: dict[str, Subscription]
+
+    def recover(self, now: float) -> None:
+        """Ask the origin again when there is time: a publisher was out of order."""
+
+    def drain(self, now: float) -> None:
+        """End as the hold should end, as soon as that can be."""
+
+
+class Home(Protocol):
+    """What holds need of the hub that they live in."""
+
+    deadlines: Deadlines[Timed]
+    next_timers: NextTimers
+    updates: Updates
+    notices: Notices
+    network: Network
+    queue_bytes: int
+
+    def random(self) -> float:
+        """Return a random number in 0 to 1: no two holds shall act in step."""
+
+    def set_deadline(self, holder: Timed, when: float) -> None:
+        """Have `due` called at a moment."""
+
+    def forget_last_id(self, channel: str) -> None:
+        """Forget the id that a channel was last seen with: somebody has missed something."""
+
+    def detach(self, hold: Hold, *, now: float) -> None:
+        """Unsubscribe a hold from everything, if it is subscribed."""
+
+    def over(self, origin: Origin) -> None:
+        """Take note that a request is over for good."""

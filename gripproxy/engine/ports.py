@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gripproxy.errors import FrameError
 from gripproxy.protocol.messages import Response
+from gripproxy.protocol.routes import Route
 from gripproxy.protocol.wsframes import Piece
 
 
@@ -140,4 +141,16 @@ class Notices(Protocol):
         """A channel is no longer subscribed, its linger being over."""
 
     def dropped(self, channel: str, reason: str) -> None:
-        """An item did not reach a holder, because it was slow or a filter failed."""
+        """An item did not reach a holder: it was slow, or the item cannot be sent."""
+
+    def filter_failed(self, route: Route, channel: str, text: str) -> None:
+        """An item did not reach a holder, because a filter failed or its condition is another."""
+
+    def odd_content(self, route: Route, text: str) -> None:
+        """Something in a content looks like a directive of a filter and is none."""
+
+    def exceeded(self, route: Route | None, count: int) -> None:
+        """So many deliveries were dropped, because too many wait for their turn.
+
+        The route is the one whose deliveries have a turn of their own; None: all others.
+        """

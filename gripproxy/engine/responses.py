@@ -1,6 +1,7 @@
 """Response holds: requests that are answered later, by an item or in time (grip-http.md 6).
 
-The states are those of `origins`.
+The states are those of `origins`. Items count only while it holds, and while all that it waits
+for is the update of a first subscription (6.1).
 """
 
 from collections import deque
@@ -25,6 +26,8 @@ from gripproxy.protocol.messages import Response
 from gripproxy.protocol.routes import Route
 
 _ITEM_FIELDS_IGNORED = frozenset((b"content-length", b"connection", b"transfer-encoding"))
+# All of them share the turns of low-priority updates (6.5).
+_UPDATE_KEY = "response"
 
 
 class ResponseHold:
@@ -35,11 +38,11 @@ class ResponseHold:
     __slots__ = (
         "_asking",
         "_first_only",
+        "_home",
         "_queue",
+        "_queued",
         "_sink",
-        "_timeout_at",
         "default",
-        "home",
         "meta",
         "origin",
         "state",
@@ -47,27 +50,42 @@ class ResponseHold:
     )
 
     def __init__(
-        self, home: Home, sink: Sink, origin: Origin, default: Response, meta: dict[str, str]
+        self,
+        home: Home,
+        sink: Sink,
+        origin: Origin,
+        default: Response,
+        meta: dict[str, str],
+        subscriptions: dict[str, Subscription],
     ) -> None:
-        self.home = home
         self.origin = origin
         self.default = default
         self.meta = meta
         self.state = State.HOLDING
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions = subscriptions
+        self._home = home
         self._sink = sink
-        self._timeout_at = 0.0
         self._first_only = False  # the update waited for is only that of a first subscription
         self._asking = False  # a filter of an item asks the network; later items wait
-        self._queue: deque[Delivery] | None = None
+        self._queue: deque[tuple[Delivery, int]] | None = None
+        self._queued = 0  # bytes
 
     def __repr__(self) -> str:
         return f"<ResponseHold {self.state.value} {list(self.subscriptions)}>"
 
+    @property
+    def url(self) -> bytes:
+        """The URI that filters' URLs are relative to: the client's."""
+        return self.origin.request.uri
+
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
+        return self.origin.route
+
     def hold(self, timeout: int, *, now: float) -> None:
         """Start the timer."""
-        self._timeout_at = now + timeout
-        self.home.set_deadline(self, self._timeout_at)
+        self._home.set_deadline(self, now + timeout)
 
     # Items
 
@@ -80,20 +98,16 @@ class ResponseHold:
         if subscription is None:
             return
         if self._asking:
-            self._enqueue(delivery)
-            return
-        if not subscription.fits(delivery):
-            self.home.forget_last_id(delivery.channel)
+            self._enqueue(delivery, len(response.body or b""))
+        elif not subscription.fits(delivery):
+            self._home.forget_last_id(delivery.channel)
+            self._empty_queue()
             self._first_only = False
             self._want_update(now)
-            return
-        if not subscription.plain or response.content_filters is not None:
+        elif subscription.plain and response.content_filters is None:
+            self._act(response, response.body, now)
+        else:
             self._deliver_filtered(delivery, response, subscription, now)
-            return
-        if response.action is Action.SEND:
-            self._answer(response, response.body, now)
-        elif response.action is Action.HINT:
-            self._retry(now)
 
     def _takes_items(self) -> bool:
         return self.state is State.HOLDING or (self.state is State.WAITING and self._first_only)
@@ -114,6 +128,8 @@ class ResponseHold:
             response.content_filters,
             debug=self.origin.debug,
         )
+        if passage.odd:
+            self._home.notices.odd_content(self.route, passage.odd)
         self._passed(passage, delivery, response, subscription, now)
 
     def _passed(
@@ -127,19 +143,14 @@ class ResponseHold:
         """Act on what the filters have made of an item."""
         if passage.halted is not None:
             self._ask_network(passage.halted, delivery, response, subscription)
-            return
-        if passage.error:
-            self.home.notices.dropped(delivery.channel, passage.error)
+        elif passage.error:
+            self._home.notices.filter_failed(self.route, delivery.channel, passage.error)
             if self.origin.debug:
                 self._fail(passage.error, now)
-            return
-        subscription.advance(delivery)
-        if passage.content is None:
-            return
-        if response.action is Action.SEND:
-            self._answer(response, passage.content, now)
-        elif response.action is Action.HINT:
-            self._retry(now)
+        else:
+            subscription.advance(delivery)
+            if passage.content is not None:
+                self._act(response, passage.content, now)
 
     def _ask_network(
         self,
@@ -155,34 +166,37 @@ class ResponseHold:
             if not self._takes_items():
                 return
             self._passed(go_on(halted, answer), delivery, response, subscription, now)
-            while self._queue and self._takes_items() and not self._asking:
-                self.deliver(self._queue.popleft(), now)
+            while self._queue and not self._asking:
+                following, size = self._queue.popleft()
+                self._queued -= size
+                self.deliver(following, now)
 
-        self.home.network.ask(self, delivery, halted, done)
+        self._home.network.ask(self, delivery, halted, done)
 
-    def _enqueue(self, delivery: Delivery) -> None:
-        if self._queue is None:
-            self._queue = deque()
-        if len(self._queue) < QUEUE_MAX:
-            self._queue.append(delivery)
-        else:
-            self.home.notices.dropped(delivery.channel, "slow")
+    def _enqueue(self, delivery: Delivery, size: int) -> None:
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = deque()
+        if len(queue) >= QUEUE_MAX or (queue and self._queued + size > self._home.queue_bytes):
+            self._home.notices.dropped(delivery.channel, "slow")
+            return
+        queue.append((delivery, size))
+        self._queued += size
 
-    @property
-    def url(self) -> bytes:
-        """The URI that filters' URLs are relative to: the client's."""
-        return self.origin.request.uri
+    def _empty_queue(self) -> None:
+        self._queue = None
+        self._queued = 0
 
-    @property
-    def route(self) -> Route:
-        """The route that the client's request took."""
-        return self.origin.route
+    def _act(self, response: HttpResponse, body: bytes | None, now: float) -> None:
+        """Do what an item wants. `close` and `refresh` want nothing of a response hold."""
+        if response.action is Action.SEND:
+            self._answer(response, body, now)
+        elif response.action is Action.HINT:
+            self.retry(now)
 
     def _body(self, response: HttpResponse) -> bytes:
-        if response.body is not None:
-            return response.body
         if response.body_patch is None:
-            return b""
+            return response.body or b""
         default = self.default.body
         assert isinstance(default, bytes)
         return patches.apply(default, response.body_patch)
@@ -206,28 +220,34 @@ class ResponseHold:
     # Asking the origin
 
     def update(self, now: float) -> None:
-        """Ask the origin again with low priority, because a channel was new or `recover` came."""
+        """Ask the origin again with low priority, because a channel was new (7.5)."""
         if self.state is State.HOLDING:
             self._first_only = True
             self._want_update(now)
 
+    def recover(self, now: float) -> None:
+        """Ask the origin again with low priority: a publisher was out of order."""
+        self._first_only = False
+        self._want_update(now)
+
     def _want_update(self, now: float) -> None:
         if self.state is State.HOLDING:
             self.state = State.WAITING
-            self.home.updates.add(self, "response", now=now)
+            self._home.updates.add(self, _UPDATE_KEY, now=now)
 
     def update_turn(self, now: float) -> None:
         """Ask the origin again: its turn has come."""
         if self.state is State.WAITING:
-            self._retry(now)
+            self.retry(now)
 
-    def _retry(self, now: float) -> None:
-        self.home.updates.cancel(self)
+    def retry(self, now: float) -> None:
+        """Let the connection's task send the client's request again, at once."""
         self.state = State.ASKING
+        self._empty_queue()
         for subscription in self.subscriptions.values():
             if subscription.prev_id is not None:
                 self.origin.last[subscription.name] = subscription.prev_id
-        self.home.detach(self, now=now)
+        self._home.detach(self, now=now)
         self._sink.wake(Wake.RETRY)
 
     # The end
@@ -238,17 +258,21 @@ class ResponseHold:
             self._finish(self.default, now)
 
     def _finish(self, response: Response, now: float) -> None:
-        self.state = State.OVER
-        self.home.detach(self, now=now)
+        self._close(now)
         if self.origin.dress is not None:
             response = self.origin.dress.held(response)
         self._sink.finish(response)
 
+    def _close(self, now: float) -> None:
+        self.state = State.OVER
+        self._empty_queue()
+        self._home.detach(self, now=now)
+        self._home.over(self.origin)
+
     def gone(self, now: float) -> None:
-        """The client has left."""
+        """Take note that the client has left."""
         if self.state is not State.OVER:
-            self.state = State.OVER
-            self.home.detach(self, now=now)
+            self._close(now)
 
     def writable(self, now: float) -> None:
         """Nothing waits for it."""

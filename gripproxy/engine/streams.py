@@ -1,12 +1,16 @@
 """Stream holds: a head and a first body have been sent, and items follow (grip-http.md 5, 7, 8).
 
-The states are those of `origins`.
+The states are those of `origins`. Items that come while a stream cannot take them wait in its
+queue (7.4): it is not holding, its client does not read, or a filter asks the network. When the
+queue has been sent, an update that was wanted meanwhile is made, and timers run again.
 """
 
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from gripproxy.engine.channels import Kind
 from gripproxy.engine.delivery import Delivery
+from gripproxy.engine.nexttimers import NextTimer
 from gripproxy.engine.origins import QUEUE_MAX, Home, Origin, State
 from gripproxy.engine.ports import Framing, Sink, Wake
 from gripproxy.engine.subscriptions import (
@@ -29,20 +33,24 @@ class StreamHold:
     kind = Kind.STREAM
 
     __slots__ = (
+        "_active",
         "_again",
         "_asking",
-        "_blank",
+        "_deferred",
+        "_ending",
+        "_home",
         "_keep_alive",
         "_keep_at",
+        "_next_timer",
         "_queue",
         "_queued",
         "_quick",
+        "_relaying",
         "_sink",
         "_touched",
-        "active",
-        "home",
+        "blank_pages",
+        "interrupt",
         "meta",
-        "next_at",
         "next_timeout",
         "next_uri",
         "origin",
@@ -52,70 +60,89 @@ class StreamHold:
     )
 
     def __init__(self, home: Home, sink: Sink, origin: Origin) -> None:
-        self.url = origin.request.uri
-        self._asking = False  # a filter of an item asks the network; later items wait
-        self.home = home
         self.origin = origin
         self.state = State.OPENING
         self.subscriptions: dict[str, Subscription] = {}
         self.meta: dict[str, str] = {}
+        self.url = origin.request.uri  # what its links and filters' URLs are relative to
         self.next_uri: bytes | None = None
         self.next_timeout = 0
-        self.next_at: float | None = None
-        self.active: set[str] | None = None  # channels with an item since the last next timeout
+        self.blank_pages = 0  # empty ones without a hold, in a row
+        # What to call when the stream is over while its story waits for something.
+        self.interrupt: Callable[[], None] | None = None
+        self._home = home
         self._sink = sink
         self._keep_alive: KeepAlive | None = None
         self._keep_at: float | None = None
-        self._blank = 0  # empty pages in a row
-        self._touched = 0.0
+        self._touched = 0.0  # when content was written last
+        self._next_timer: NextTimer | None = None
+        self._active: set[str] | None = None  # channels with an item since the timer's last look
         self._queue: deque[Delivery] | None = None
-        self._queued = 0
-        self._again: Wake | None = None
-        self._quick = False
+        self._queued = 0  # bytes
+        self._again: Wake | None = None  # what is wanted when the queue has been sent
+        self._asking = False  # a filter of an item asks the network; later items wait
+        self._deferred = False  # the fetch waits until the client takes data
+        self._relaying = False  # a body of the origin is on its way
+        self._ending = False  # the stream is to end behind that body
+        self._quick = False  # items may be written as they are
 
     def __repr__(self) -> str:
         return f"<StreamHold {self.state.value} {list(self.subscriptions)}>"
 
-    # Set by the story
+    @property
+    def route(self) -> Route:
+        """The route that the client's request took."""
+        return self.origin.route
 
-    def set_up(
+    # What the story says
+
+    def instruct(
         self,
-        subscriptions: dict[str, Subscription],
         keep_alive: KeepAlive | None,
         meta: dict[str, str],
         next_link: tuple[bytes, int] | None,
     ) -> None:
         """Take over what an instruct says; `next_link` is the absolute URI and its timeout."""
-        self.subscriptions = subscriptions
         self._keep_alive = keep_alive
         self.meta = meta
         self.next_uri, self.next_timeout = next_link or (None, 0)
 
-    def hold(self, *, now: float) -> None:
-        """Begin to hold, or go on: what is queued goes out, timers run."""
-        self.state = State.HOLDING
-        self._quick = self.next_uri is None and all(s.plain for s in self.subscriptions.values())
-        if self.next_uri is not None:
-            self.next_at = now + max(self.next_timeout, 0.1)
-            self.active = set()
-        if self._keep_alive is not None and self._keep_at is None:
-            self._touched = now
-            self._start_keep_alive(now)
+    def body_begins(self) -> None:
+        """Say nothing while a body of the origin is on its way: no keep-alive, no end."""
+        self._relaying = True
+        self._keep_at = None
         self._arm()
-        if self._queue:
-            self._run_queue(now)
-        again, self._again = self._again, None
-        if again is not None and self.state is State.HOLDING:
-            self._ask(again, now)
+
+    def body_ended(self, now: float) -> bool:
+        """Take note that a body is complete; return whether the stream goes on."""
+        self._relaying = False
+        if self._ending:
+            self.end(now)
+        return self.state is not State.OVER
+
+    def hold(self, *, now: float) -> None:
+        """Begin to hold, or go on: what is queued goes out, then timers run."""
+        self.state = State.HOLDING
+        self.blank_pages = 0
+        self._run_queue(now)
 
     def drop_overlap(self) -> None:
-        """Drop queued items that the page just fetched has held already (grip-http.md 7.4)."""
+        """Drop queued items that the page just fetched has held already (7.4)."""
         queue = self._queue
         while queue:
             subscription = self.subscriptions.get(queue[0].channel)
             if subscription is not None and subscription.fits(queue[0]):
                 return
             self._queued -= len(queue.popleft().raw)
+
+    def write_page(self, body: bytes) -> None:
+        """Write a page that is whole."""
+        self._sink.write(wire.chunk(body) if self._sink.framing is Framing.CHUNKED else body)
+
+    @property
+    def asking(self) -> bool:
+        """Whether a fetch of the next link is under way or due."""
+        return self.state is State.ASKING
 
     # Items
 
@@ -130,49 +157,62 @@ class StreamHold:
             return
         if delivery.stream is None or self.state is State.OVER:
             return
-        if self.state is State.HOLDING and not (self._queue or self._asking or sink.blocked):
-            self._process(delivery, now)
-        else:
+        if self._queue or not self._takes_items():
             self._enqueue(delivery)
+        else:
+            self._process(delivery, now)
+
+    def _takes_items(self) -> bool:
+        return self.state is State.HOLDING and not (self._asking or self._sink.blocked)
 
     def _enqueue(self, delivery: Delivery) -> None:
         queue = self._queue
         if queue is None:
             queue = self._queue = deque()
         size = len(delivery.raw)
-        room = self.home.queue_bytes - self._queued - self._sink.pending()
+        room = self._home.queue_bytes - self._queued - self._sink.pending()
         if len(queue) >= QUEUE_MAX or (queue and size > room):
-            self.home.notices.dropped(delivery.channel, "slow")
+            self._home.notices.dropped(delivery.channel, "slow")
             if self.next_uri is not None:
-                self._again = self._again or Wake.UPDATE
+                self._remember(Wake.UPDATE)
             return
         queue.append(delivery)
         self._queued += size
         self._quick = False
 
     def _run_queue(self, now: float) -> None:
-        queue = self._queue
-        while queue and self._takes_items():
-            delivery = queue.popleft()
+        while self._queue and self._takes_items():
+            delivery = self._queue.popleft()
             self._queued -= len(delivery.raw)
             self._process(delivery, now)
-        if not queue and self.state is State.HOLDING and not self._asking:
-            self._queue = None
-            self._queued = 0
-            self._quick = self.next_uri is None and all(
-                s.plain for s in self.subscriptions.values()
-            )
+        if not self._queue and self._takes_items():
+            self._rest(now)
 
-    def _takes_items(self) -> bool:
-        return self.state is State.HOLDING and not (self._asking or self._sink.blocked)
+    def _rest(self, now: float) -> None:
+        """Do what had to wait for the queue."""
+        self._empty_queue()
+        again, self._again = self._again, None
+        if again is not None:
+            self._ask(again, now)
+            return
+        self._quick = self.next_uri is None and all(s.plain for s in self.subscriptions.values())
+        if self._keep_at is None:
+            self._start_keep_alive(now)
+            self._arm()
+        if self.next_uri is not None and self._next_timer is None:
+            self._active = None
+            self._next_timer = self._home.next_timers.add(
+                self, self.next_uri, self.next_timeout, now=now
+            )
 
     def _process(self, delivery: Delivery, now: float) -> None:
         subscription = self.subscriptions.get(delivery.channel)
-        stream = delivery.stream
-        if subscription is None or stream is None:
+        if subscription is None:
             return
+        stream = delivery.stream
+        assert stream is not None  # `deliver` lets nothing else in
         if not subscription.fits(delivery):
-            self.home.forget_last_id(delivery.channel)
+            self._home.forget_last_id(delivery.channel)
             self._empty_queue()
             self.update(now)
             return
@@ -184,46 +224,53 @@ class StreamHold:
             stream.content_filters,
             debug=self.origin.debug,
         )
-        self._passed(passage, delivery, now)
+        if passage.odd:
+            self._home.notices.odd_content(self.route, passage.odd)
+        self._passed(passage, stream.action, delivery, subscription, now)
 
-    def _passed(self, passage: Passage, delivery: Delivery, now: float) -> None:
+    def _passed(
+        self,
+        passage: Passage,
+        action: Action,
+        delivery: Delivery,
+        subscription: Subscription,
+        now: float,
+    ) -> None:
         """Act on what the filters have made of an item."""
-        subscription, stream = self.subscriptions.get(delivery.channel), delivery.stream
         if passage.halted is not None:
-            self._ask_network(passage.halted, delivery)
+            self._ask_network(passage.halted, action, delivery, subscription)
         elif passage.error:
-            self._trouble(passage.error, delivery, now)
-        elif subscription is not None and stream is not None:
+            self._home.notices.filter_failed(self.route, delivery.channel, passage.error)
+            if self.origin.debug:
+                self.fail(passage.error, now)
+        else:
             subscription.advance(delivery)
             if passage.content is not None:
-                self._act(stream.action, delivery, passage, now)
+                self._act(action, delivery, passage.content, now)
 
-    def _ask_network(self, halted: Halted, delivery: Delivery) -> None:
+    def _ask_network(
+        self, halted: Halted, action: Action, delivery: Delivery, subscription: Subscription
+    ) -> None:
         self._asking = True
         self._quick = False
 
         def done(answer: Answer, now: float) -> None:
             self._asking = False
             if self.state is not State.OVER:
-                self._passed(go_on(halted, answer), delivery, now)
+                self._passed(go_on(halted, answer), action, delivery, subscription, now)
                 self._run_queue(now)
 
-        self.home.network.ask(self, delivery, halted, done)
+        self._home.network.ask(self, delivery, halted, done)
 
-    @property
-    def route(self) -> Route:
-        """The route that the client's request took."""
-        return self.origin.route
-
-    def _act(self, action: Action, delivery: Delivery, passage: Passage, now: float) -> None:
+    def _act(self, action: Action, delivery: Delivery, content: bytes, now: float) -> None:
         match action:
             case Action.SEND:
-                if self.active is not None:
-                    self.active.add(delivery.channel)
-                content = passage.content
+                if self._next_timer is not None:
+                    self._active = self._active or set()
+                    self._active.add(delivery.channel)
                 if content is delivery.raw:
                     self._write(delivery.chunk, delivery.raw, now)
-                elif content:
+                else:
                     self._write(wire.chunk(content), content, now)
             case Action.HINT:
                 if self.next_uri is not None:
@@ -235,18 +282,13 @@ class StreamHold:
                 pass
 
     def _write(self, chunk: bytes, raw: bytes, now: float) -> None:
-        self._sink.write(chunk if self._sink.framing is Framing.CHUNKED else raw)
-        self._touched = now
+        if raw:
+            self._sink.write(chunk if self._sink.framing is Framing.CHUNKED else raw)
+            self._touched = now
 
     def _empty_queue(self) -> None:
         self._queue = None
         self._queued = 0
-
-    def _trouble(self, text: str, delivery: Delivery, now: float) -> None:
-        """A filter failed: with debug that ends the hold, else the item is dropped."""
-        self.home.notices.dropped(delivery.channel, text)
-        if self.origin.debug:
-            self.fail(text, now)
 
     # Asking the origin
 
@@ -255,18 +297,32 @@ class StreamHold:
         if self.next_uri is not None:
             self._ask(Wake.UPDATE, now)
 
+    def recover(self, now: float) -> None:
+        """Fetch the next link with low priority: a publisher was out of order."""
+        self.update(now)
+
     def _ask(self, reason: Wake, now: float) -> None:
-        if self.state is not State.HOLDING:
-            if self.state is not State.OVER:
-                self._again = reason if self._again is None else max(reason, self._again)
+        """Ask now, or when the queue has been sent. Who waits for an update waits for any."""
+        if self.state is State.WAITING:
             return
-        self._quick = False
-        self.next_at = None
-        if reason is Wake.UPDATE:
+        if self._queue or not self._takes_items():
+            self._remember(reason)
+        elif reason is Wake.UPDATE:
+            self._leave()
             self.state = State.WAITING
-            self.home.updates.add(self, self.next_uri, now=now)
+            self._home.updates.add(self, self.next_uri, now=now)
         else:
             self.ask_now()
+
+    def _remember(self, reason: Wake) -> None:
+        self._again = reason if self._again is None else max(reason, self._again)
+
+    def _leave(self) -> None:
+        """Hold no longer: items wait, and nobody counts the time until the next fetch."""
+        self._quick = False
+        if self._next_timer is not None:
+            self._home.next_timers.remove(self, self._next_timer)
+            self._next_timer = None
 
     def update_turn(self, now: float) -> None:
         """Fetch the next link: its turn has come."""
@@ -274,94 +330,71 @@ class StreamHold:
             self.ask_now()
 
     def ask_now(self) -> None:
-        """Let the connection's task fetch the next link."""
-        self.home.updates.cancel(self)
+        """Let the connection's task fetch the next link, when its client can take more."""
+        self._leave()
         self.state = State.ASKING
-        self._quick = False
-        self.next_at = None
-        self._sink.wake(Wake.NEXT)
-
-    def write_page(self, body: bytes) -> None:
-        """Write a page that is whole."""
-        self._sink.write(wire.chunk(body) if self._sink.framing is Framing.CHUNKED else body)
-
-    def page_begins(self) -> None:
-        """Stop keep-alives: the first byte of a page has come."""
-        self._keep_at = None
-        self._arm()
-
-    @property
-    def asking(self) -> bool:
-        """Whether a fetch of the next link is under way or due."""
-        return self.state is State.ASKING
+        if self._sink.blocked:
+            self._deferred = True
+        else:
+            self._sink.wake(Wake.NEXT)
 
     # Time
 
-    def _start_keep_alive(self, now: float) -> None:
+    def _start_keep_alive(self, since: float) -> None:
         keep = self._keep_alive
         if keep is None or not keep.data:
             self._keep_at = None
             return
         # A random part of a second less, so that holds that began together do not act together,
-        # but never less than half (grip-http.md 8.7).
-        self._keep_at = now + max(keep.timeout - self.home.random(), keep.timeout / 2)
+        # but never less than half (8.7).
+        self._keep_at = since + max(keep.timeout - self._home.random(), keep.timeout / 2)
 
     def _arm(self) -> None:
-        times = [at for at in (self._keep_at, self.next_at) if at is not None]
-        if times:
-            self.home.set_deadline(self, min(times))
+        if self._keep_at is not None:
+            self._home.set_deadline(self, self._keep_at)
         else:
-            self.home.deadlines.cancel(self)
+            self._home.deadlines.cancel(self)
 
     def due(self, now: float) -> None:
-        """Do what the time has come for."""
-        if self.state is State.OVER:
+        """Write a keep-alive, if it is time."""
+        keep = self._keep_alive
+        if keep is None or not keep.data or self._sink.blocked:
+            self._keep_at = None  # it begins anew when the client reads again
             return
-        if self._keep_at is not None and now >= self._keep_at:
-            self._keep_alive_due(now)
-        if self.next_at is not None and now >= self.next_at:
-            self._next_due(now)
+        if keep.mode is KeepAliveMode.IDLE and now - self._touched < max(
+            keep.timeout - 1, keep.timeout / 2
+        ):
+            # Not re-armed for each item: whether it was idle is looked at when it is due.
+            self._start_keep_alive(self._touched)
+        else:
+            self._write(wire.chunk(keep.data), keep.data, now)
+            self._start_keep_alive(now)
         self._arm()
 
-    def _keep_alive_due(self, now: float) -> None:
-        keep = self._keep_alive
-        if keep is None:
-            self._keep_at = None
+    def next_due(self, now: float) -> None:
+        """Fetch the next link with low priority, unless all channels had an item lately (8.4)."""
+        active, self._active = self._active, None
+        if active is not None and active.issuperset(self.subscriptions) and self.next_timeout > 0:
             return
-        if keep.mode is KeepAliveMode.IDLE:
-            # Not re-armed for each item: whether it was idle is looked at when it is due.
-            quiet_since = self._touched
-            if now - quiet_since < keep.timeout / 2:
-                self._start_keep_alive(quiet_since)
-                return
-        if self.state in (State.OPENING, State.OVER) or self._sink.blocked:
-            self._start_keep_alive(now)
-            return
-        self._write(wire.chunk(keep.data), keep.data, now)
-        self._start_keep_alive(now)
-
-    def _next_due(self, now: float) -> None:
-        """The next link's timeout: a stream whose channels were all active is spared once."""
-        spared = self.active is not None and self.active >= set(self.subscriptions)
-        if spared and self.subscriptions and self.next_timeout > 0:
-            self.active = set()
-            self.next_at = now + self.next_timeout
-        else:
-            self._ask(Wake.UPDATE, now)
+        timer, self._next_timer = self._next_timer, None
+        assert timer is not None  # who is told is in it
+        self._home.next_timers.remove(self, timer)
+        self.update(now)
 
     # The end
 
     def writable(self, now: float) -> None:
         """Go on: the client reads again."""
         if self.state is State.HOLDING:
-            if self._queue:
-                self._run_queue(now)
-            again, self._again = self._again, None
-            if again is not None:
-                self._ask(again, now)
+            self._keep_at = None
+            self._arm()
+            self._run_queue(now)
+        elif self._deferred:
+            self._deferred = False
+            self._sink.wake(Wake.NEXT)
 
     def gone(self, now: float) -> None:
-        """The client has left."""
+        """Take note that the client has left."""
         self._close(now)
 
     def end(self, now: float) -> None:
@@ -371,11 +404,14 @@ class StreamHold:
             self._sink.end()
 
     def drain(self, now: float) -> None:
-        """End the stream: the process is about to end."""
-        self.end(now)
+        """End the stream, as the process is about to end; a body on its way goes first."""
+        if self._relaying:
+            self._ending = True
+        else:
+            self.end(now)
 
     def fail(self, text: str, now: float) -> None:
-        """End the stream because of an error, told with debug only (grip-http.md 8.6)."""
+        """End the stream because of an error, told with debug only (8.6)."""
         if self.state is State.OVER:
             return
         if self.origin.debug:
@@ -384,8 +420,23 @@ class StreamHold:
         self.end(now)
 
     def _close(self, now: float) -> None:
-        if self.state is not State.OVER:
-            self.state = State.OVER
-            self._quick = False
-            self._empty_queue()
-            self.home.detach(self, now=now)
+        if self.state is State.OVER:
+            return
+        self._leave()
+        self.state = State.OVER
+        self._empty_queue()
+        self._keep_at = None
+        self._home.detach(self, now=now)
+        if self.interrupt is not None:
+            self.interrupt()
+        self._home.over(self.origin)
+
+
+def unlinked(subscriptions: Iterable[Subscription], next_link: tuple[bytes, int] | None) -> str:
+    """Return what is wrong with a stream that has positions, but no link to catch up (8.1)."""
+    if next_link is None:
+        for subscription in subscriptions:
+            if subscription.prev_id is not None:
+                name = subscription.name
+                return f"channel '{name}' specifies prev-id, but no next link found"
+    return ""

@@ -1,7 +1,7 @@
 """What a holder has on each of its channels: a position and filters (grip-http.md 7, 9)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from gripproxy.engine.delivery import Delivery
@@ -72,12 +72,13 @@ class Halted:
 class Passage:
     """What has become of a content: itself or another one, None if dropped, or an error.
 
-    With `halted` nothing has become of it yet.
+    With `halted` nothing has become of it yet. `odd` is what the log shall say of the item.
     """
 
     content: bytes | None
     error: str = ""
     halted: Halted | None = None
+    odd: str = ""
 
 
 Answer = bytes | filters.Drop | FilterError
@@ -114,8 +115,7 @@ def pass_filters(
     mismatch = chain.mismatch(content_filters)
     if mismatch:
         return Passage(None, error=mismatch)
-    before = {s.name: s.prev_id for s in holder.subscriptions.values()}
-    positions = dict(before)
+    positions = _positions(holder)
     if subscription.prev_id is not None:
         positions[subscription.name] = delivery.id  # the position is the one after this item
     context = filters.Context(
@@ -125,7 +125,13 @@ def pass_filters(
         subscriptions=positions,
         debug=debug,
     )
-    return _apply(chain, content or b"", context, before, start=0)
+    before = _positions(holder) if chain.asks else {}
+    passage = _apply(chain, content or b"", context, before, start=0)
+    if content and not debug and chain.content_filters[:1] == _BUILD_ID:
+        odd = _odd(delivery, content)
+        if odd:
+            return replace(passage, odd=odd)
+    return passage
 
 
 def go_on(halted: Halted, answer: Answer) -> Passage:
@@ -166,4 +172,18 @@ def _apply(
             assert_never(found)
 
 
+def _positions(holder: Filtered) -> dict[str, str | None]:
+    return {s.name: s.prev_id for s in holder.subscriptions.values()}
+
+
+def _odd(delivery: Delivery, content: bytes) -> str:
+    """Return what looks like a directive and is none, once for all holders of an item."""
+    if delivery.looked_at or b"%" not in content:
+        return ""
+    delivery.looked_at = True
+    return filters.odd_directive(content)
+
+
 _NO_FILTERS = filters.Chain(())
+# Only as the first of those that change contents does it see the item's own.
+_BUILD_ID = ("build-id",)

@@ -5,6 +5,7 @@ groups a second; keys take turns. So a gap that 10,000 holders see at once reach
 about 1,000 requests a second, not all in one moment.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
@@ -26,7 +27,7 @@ class Updates:
     def __init__(self, arm: Callable[[float], None] = lambda _: None) -> None:
         self._arm = arm
         self._keys: OrderedDict[object, dict[Updatable, None]] = OrderedDict()
-        self._at: float | None = None
+        self._at = 0.0  # when the next group may go, if any waits
         self._key_of: dict[Updatable, object] = {}
 
     def __len__(self) -> int:
@@ -36,11 +37,11 @@ class Updates:
         """Let a hold wait for its turn; one that waits already keeps its place."""
         if hold in self._key_of:
             return
+        if not self._keys:
+            self._at = now + PERIOD
+            self._arm(self._at)
         self._key_of[hold] = key
         self._keys.setdefault(key, {})[hold] = None
-        if self._at is None:
-            self._at = now + PERIOD
-        self._arm(self._at)
 
     def cancel(self, hold: Updatable) -> None:
         """Forget a hold that needs no update any more."""
@@ -54,13 +55,10 @@ class Updates:
 
     def due(self, now: float) -> list[Updatable]:
         """Return the holds whose turn it is, at most one group."""
-        if self._at is None or now < self._at:
-            return []
-        if not self._keys:
-            self._at = None
+        if not self._keys or now < self._at:
             return []
         key, waiting = self._keys.popitem(last=False)
-        holds = list(waiting)[:GROUP]
+        holds = list(itertools.islice(waiting, GROUP))
         for hold in holds:
             del waiting[hold]
             del self._key_of[hold]

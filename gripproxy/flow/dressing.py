@@ -29,9 +29,12 @@ class Dress:
         script = self._jsonp
         if script is None:
             return self.head(response)
-        if response.headers.get(b"content-encoding") is not None:
-            response = answers.text(500, _IMPOSSIBLE, error="proxy_internal_response")
         body = response.body
+        if response.headers.get(b"content-encoding") is not None:
+            if not isinstance(body, bytes):
+                body.abandon()
+            response = answers.text(500, _IMPOSSIBLE, error="proxy_internal_response")
+            body = response.body
         if isinstance(body, bytes):
             return jsonp.whole(script, response, body)
         head, wrapped = jsonp.streamed(script, response)
@@ -89,9 +92,10 @@ class _Wrapping:
             self._receiver.body_piece(content)
 
     def body_end(self, trailers: Headers | None) -> None:
-        if self._receiver is not None:
-            self._receiver.body_piece(self._script.end())
-            self._receiver.body_end(None)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.body_piece(self._script.end())
+            receiver.body_end(None)
 
     def body_failed(self, error: GripProxyError) -> None:
         if self._receiver is not None:

@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from gripproxy.engine.delivery import Delivery
+from gripproxy.engine.streams import StreamHold
 from gripproxy.engine.subscriptions import Answer, Filtered, Halted
 from gripproxy.errors import (
     ConnectError,
@@ -126,11 +127,13 @@ class Filtering:
 
     async def _fetch(self, question: "_Question") -> tuple[int, Headers, bytes]:
         asked = question.request
+        holder = question.holder
         request, route = self._linker.request(
             b"POST",
             asked.url,
-            route=question.holder.route,
-            client=question.holder.url,
+            route=holder.route,
+            # A stream's own URL moves on with its pages.
+            client=holder.origin.request.uri if isinstance(holder, StreamHold) else holder.url,
             fields=asked.fields,
             body=asked.body,
         )

@@ -6,6 +6,7 @@ rewriting; any other goes to its own host, signed as the route signs.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from gripproxy.flow.ports import Clock
 from gripproxy.protocol import links
@@ -13,6 +14,10 @@ from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Request, split_authority
 from gripproxy.protocol.routes import Miss, Route, RouteTable, Target
+
+_PORTS = {b"http": 80, b"https": 443}
+# Routes that are made for links: the same one for the same way, since much is kept by route.
+_MADE_MAX = 1024
 
 
 class Linker:
@@ -61,26 +66,47 @@ class Linker:
         return route if found is Miss.SHARED else None
 
     def _way(self, request: Request, route: Route, client: bytes) -> Route:
-        own = links.resolve(client, b"")
-        scheme, authority, _ = links.split(own) if own is not None else (b"", b"", b"")
-        hosts = (authority.lower(), route.as_host.lower())
-        if request.scheme == scheme and request.authority.lower() in hosts:
-            found = self.again(route, request.path)
-            # A path of the origin's own naming: to the route's targets, but not rewritten.
-            return found or replace(route, as_host=b"", path_rem=0, replace_beg=None)
-        untrusted = any(target.untrusted for target in route.targets)
-        return direct(route, request.scheme, request.authority, untrusted=untrusted)
+        if _is_own(request, route, client):
+            # A path of the origin's own naming goes to the same targets, but not rewritten.
+            return self.again(route, request.path) or unrewritten(route)
+        return direct(route, request.scheme, request.authority)
 
 
-def direct(route: Route, scheme: bytes, authority: bytes, *, untrusted: bool) -> Route:
-    """Return a route to a link's own host, signed as the original one."""
+def _is_own(request: Request, route: Route, client: bytes) -> bool:
+    """Tell whether a URL is on the host that the client asked, or that its origin was told."""
+    own = links.resolve(client, b"")
+    if own is None:
+        return False
+    scheme, authority, _ = links.split(own)
+    places = {_place(scheme, authority)}
+    if route.as_host:
+        places.add(_place(scheme, route.as_host))
+    return request.scheme == scheme and _place(scheme, request.authority) in places
+
+
+def _place(scheme: bytes, authority: bytes) -> tuple[bytes, int]:
     host, port = split_authority(authority)
-    secure = scheme == b"https"
+    return host, _PORTS[scheme] if port is None else port
+
+
+@lru_cache(_MADE_MAX)
+def unrewritten(route: Route) -> Route:
+    """Return a route to the same targets that changes neither path nor host."""
+    return replace(route, as_host=b"", path_rem=0, replace_beg=None)
+
+
+@lru_cache(_MADE_MAX)
+def direct(route: Route, scheme: bytes, authority: bytes) -> Route:
+    """Return a route to a link's own host, signed as the original one.
+
+    The fields that the original gives its own targets may be secrets: nobody else gets them.
+    """
+    host, port = _place(scheme, authority)
     target = Target(
         kind="tcp",
         host=host.decode("latin-1"),
-        port=port or (443 if secure else 80),
-        ssl=secure,
-        untrusted=untrusted,
+        port=port,
+        ssl=scheme == b"https",
+        untrusted=any(target.untrusted for target in route.targets),
     )
-    return replace(route, targets=(target,), as_host=b"", path_rem=0, replace_beg=None)
+    return replace(unrewritten(route), targets=(target,), headers=())
