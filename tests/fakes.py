@@ -47,6 +47,9 @@ class FakeNotices:
         self.first: list[str] = []
         self.last: list[str] = []
         self.drops: list[tuple[str, str]] = []
+        self.failures: list[tuple[str, str]] = []
+        self.odd: list[str] = []
+        self.excess: list[int] = []
 
     def first_subscriber(self, channel: str) -> None:
         self.first.append(channel)
@@ -56,6 +59,15 @@ class FakeNotices:
 
     def dropped(self, channel: str, reason: str) -> None:
         self.drops.append((channel, reason))
+
+    def filter_failed(self, route, channel: str, text: str) -> None:
+        self.failures.append((channel, text))
+
+    def odd_content(self, route, text: str) -> None:
+        self.odd.append(text)
+
+    def exceeded(self, route, count: int) -> None:
+        self.excess.append(count)
 
 
 class FakeNetwork:

@@ -5,7 +5,8 @@ import inspect
 
 import pytest
 
-from gripproxy.engine.ports import ClientSocket, Wake
+from gripproxy.engine.ports import ClientSocket, Notices, Wake
+from gripproxy.engine.subscriptions import Network
 from gripproxy.errors import ConnectError
 from gripproxy.flow.ports import Clock, Exchange, Origin, OriginSocket
 from gripproxy.protocol.headers import Headers
@@ -16,6 +17,8 @@ from tests.fakes import (
     FakeClient,
     FakeClock,
     FakeExchange,
+    FakeNetwork,
+    FakeNotices,
     FakeOrigin,
     FakeOriginSocket,
     FakeSocket,
@@ -31,6 +34,8 @@ RESPONSE = Response(status=101, reason=b"", headers=Headers())
 @pytest.mark.parametrize(
     ("fake", "port"),
     [
+        (FakeNotices(), Notices),
+        (FakeNetwork(), Network),
         (FakeClock(), Clock),
         (FakeClient(), ClientSocket),
         (FakeOriginSocket(RESPONSE, Agreed(None, None)), OriginSocket),

@@ -20,30 +20,20 @@ called, by both sides, by the hub and by the clock; it never waits. The states:
 | any          | client is gone                | ENDED                                     |
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Protocol, assert_never
 
-from gripproxy.engine import delivery as deliveries
-from gripproxy.engine.channels import Holder, Kind
-from gripproxy.engine.deadlines import Deadlines, Timed
-from gripproxy.engine.delivery import Delivery
-from gripproxy.engine.ports import ClientSocket, Notices
-from gripproxy.engine.subscriptions import (
-    Answer,
-    Halted,
-    Network,
-    Passage,
-    Subscription,
-    go_on,
-    pass_filters,
-)
+from gripproxy.engine.ports import ClientSocket
+from gripproxy.engine.sifting import Sifter
+from gripproxy.engine.subscriber import NO_META, Home, Subscriber
+from gripproxy.engine.subscriptions import Subscription
 from gripproxy.errors import ControlError, FrameError
 from gripproxy.protocol import filters, wscontrol, wsframes
-from gripproxy.protocol.formats import Action, WebSocketMessage
+from gripproxy.protocol.formats import WebSocketMessage
 from gripproxy.protocol.routes import Route
-from gripproxy.protocol.wscontrol import Control, KeepAlive, Mode, SendDelayed, Verdict
+from gripproxy.protocol.wscontrol import Control, KeepAlive, Mode, SendDelayed
 from gripproxy.protocol.wsframes import BINARY, PING, PONG, Piece
 
 # How long either side may take to answer a close frame, in seconds (3.4).
@@ -64,10 +54,7 @@ class State(Enum):
 # hot: in Python 3.11 a member of an enum takes 0.08 us to name, a global 0.01; a message that goes
 # through here names a dozen (bench/scenarios.py, woh-echo-200).
 _OPEN = State.OPEN
-_UNDECIDED, _PREFIXED = Verdict.UNDECIDED, Verdict.PREFIXED
 
-# Where what is published, and what the proxy itself has to say, still goes to the client.
-_SPEAKING = frozenset((State.OPEN, State.DETACHED))
 # Where messages of the out side still go to the client.
 _HEARING = frozenset((State.OPEN, State.CLOSING_OUT, State.DETACHED))
 
@@ -104,33 +91,6 @@ class Outside(Protocol):
         """Learn, for the log, that something the origin said was ignored, and why."""
 
 
-class Home(Protocol):
-    """What sessions need of the hub."""
-
-    deadlines: Deadlines[Timed]
-    notices: Notices
-    network: Network
-    queue_bytes: int
-
-    def random(self) -> float:
-        """Return a random number in 0 to 1: no two sessions shall act in step."""
-
-    def set_deadline(self, holder: Timed, when: float) -> None:
-        """Have `due` called at a moment."""
-
-    def attach(self, holder: Holder, subscriptions: Iterable[Subscription], *, now: float) -> bool:
-        """Subscribe a holder."""
-
-    def subscribe(self, holder: Holder, channel: str, *, now: float) -> None:
-        """Add one channel to a holder."""
-
-    def unsubscribe(self, holder: Holder, channel: str, *, now: float) -> None:
-        """Take one channel from a holder."""
-
-    def release(self, holder: Holder, channels: Iterable[str], *, now: float) -> None:
-        """Unsubscribe a holder from these channels: it is over."""
-
-
 class Sessions:
     """All open WebSockets by connection id."""
 
@@ -158,38 +118,23 @@ class Sessions:
         self._sessions.pop(session.cid, None)
 
 
-class SocketSession:
+class SocketSession(Subscriber):
     """One client WebSocket that its origin has accepted."""
-
-    kind = Kind.SOCKET
 
     __slots__ = (
         "_client_close",
         "_close_at",
         "_delayed",
         "_delayed_at",
-        "_home",
         "_keep_alive",
         "_keep_at",
-        "_passing",
-        "_prefix",
-        "_queue",
-        "_queued",
-        "_quick",
         "_sessions",
-        "_sink",
-        "_start",
-        "_verdict",
-        "_waiting",
+        "_sifter",
         "cid",
-        "debug",
         "implicit",
-        "meta",
         "outside",
-        "route",
         "session_id",
         "state",
-        "subscriptions",
     )
 
     def __init__(
@@ -203,28 +148,14 @@ class SocketSession:
         debug: bool = False,
     ) -> None:
         """Make a session. `prefix` is what marks messages for the client; None: GRIP is off."""
+        super().__init__(sessions.hub, route, debug=debug)
         self.cid = cid
-        self.route = route
         self.implicit = implicit
-        self.debug = debug
         self.state = State.OPEN
-        self.subscriptions: dict[str, Subscription] = {}
-        self.meta: dict[str, str] = _NO_META
         self.session_id: str | None = None
         self.outside: Outside
         self._sessions = sessions
-        self._home = sessions.hub
-        self._sink: ClientSocket
-        self._prefix = prefix
-        self._quick = False
-        # The origin's message that is under way: what it is, what of it is held back, and
-        # whether some of it has gone to the client.
-        self._verdict = Verdict.UNDECIDED
-        self._start = b""
-        self._passing = False
-        self._queue: list[bytes | WebSocketMessage] | None = None
-        self._queued = 0
-        self._waiting: list[Delivery] | None = None  # while a filter asks the network
+        self._sifter = None if prefix is None else Sifter(prefix)
         self._keep_alive: KeepAlive | None = None
         self._keep_at: float | None = None
         self._delayed: SendDelayed | None = None
@@ -247,155 +178,32 @@ class SocketSession:
         sink.touched = now
         self._look_for_quick()
 
-    # What is published
-
-    def deliver(self, delivery: Delivery, now: float) -> None:
-        """Take an item."""
-        # hot: the usual item for the usual client is one write of bytes that all share; the
-        # general way below costs three times as much (bench/scenarios.py, lockstep-ws-5000).
-        frame = delivery.frame
-        if self._quick and frame is not None:
-            sink = self._sink
-            if not sink.blocked:
-                sink.write(frame)
-                sink.touched = now
-                return
-        message = delivery.message
-        if message is not None and self.state in _SPEAKING:
-            self._admit(message, delivery, now)
-
-    def _admit(self, message: WebSocketMessage, delivery: Delivery, now: float) -> None:
-        """Pass an item through its filters, when those before it are through (6.4)."""
-        subscription = self.subscriptions.get(delivery.channel)
-        if subscription is None:
-            return
-        content = message.content
-        if self._waiting is not None:
-            self._wait(delivery, len(content))
-        elif subscription.filters is None and not message.content_filters:
-            self._act(message, content, delivery, now)
-        else:
-            passage = pass_filters(
-                self, subscription, delivery, content, message.content_filters, debug=self.debug
-            )
-            self._passed(passage, message, delivery, now)
-
-    def _passed(
-        self, passage: Passage, message: WebSocketMessage, delivery: Delivery, now: float
-    ) -> None:
-        """Act on what the filters have made of an item."""
-        if passage.halted is not None:
-            self._ask_network(passage.halted, message, delivery)
-        elif passage.error:
-            self._trouble(passage.error, delivery.channel, now)
-        elif passage.content is not None:
-            self._act(message, passage.content, delivery, now)
-
-    def _ask_network(self, halted: Halted, message: WebSocketMessage, delivery: Delivery) -> None:
-        self._waiting = []
-        self._look_for_quick()
-
-        def done(answer: Answer, now: float) -> None:
-            waiting, self._waiting = self._waiting, None
-            self._queued = 0
-            if self.state not in _SPEAKING:
-                return
-            self._passed(go_on(halted, answer), message, delivery, now)
-            for later in waiting or ():
-                self.deliver(later, now)
-            self._look_for_quick()
-
-        self._home.network.ask(self, delivery, halted, done)
-
-    def _wait(self, delivery: Delivery, size: int) -> None:
-        """Keep an item that must not overtake the one that a filter asks the network about."""
-        if self._waiting is None or self._queued + size > self._home.queue_bytes:
-            self._home.notices.dropped(delivery.channel, "slow")
-            return
-        self._waiting.append(delivery)
-        self._queued += size
+    # What is published: see `Subscriber`
 
     @property
     def url(self) -> bytes:
         """The URI that filters' URLs are relative to: the client's."""
         return self.outside.url
 
-    def _act(
-        self, message: WebSocketMessage, content: bytes, delivery: Delivery, now: float
-    ) -> None:
-        match message.action:
-            case Action.SEND:
-                self._offer(self._frame(message, content, delivery), delivery.channel, now)
-            case Action.CLOSE:
-                self._close_published(message, now)
-            case Action.REFRESH:
-                self.refresh(now)
-            case Action.HINT:
-                pass
-            case _:
-                assert_never(message.action)
+    def refresh(self, now: float) -> None:
+        """Let the origin speak (4.3)."""
+        if self.state is State.OPEN:
+            self.outside.refresh(now)
 
-    def _frame(self, message: WebSocketMessage, content: bytes, delivery: Delivery) -> bytes:
-        deflates = self._sink.deflates
-        if content is message.content:
-            if deflates:
-                return delivery.packed(message)
-            if delivery.frame is not None:
-                return delivery.frame
-        return deliveries.frame(message, content, deflates=deflates)
+    def update(self, now: float) -> None:
+        """Do nothing: a WebSocket is not asked about what it may have missed."""
 
-    def _offer(self, frame: bytes, channel: str, now: float) -> None:
-        """Send what was published, unless too much waits already (6.3)."""
-        sink = self._sink
-        waiting = sink.pending() if sink.blocked else 0
-        if waiting + self._queued >= self._home.queue_bytes:
-            self._home.notices.dropped(channel, "slow")
-        elif self._passing:
-            self._enqueue(frame, len(frame))
-        else:
-            sink.write(frame)
-            sink.touched = now
-
-    def _enqueue(self, entry: bytes | WebSocketMessage, size: int) -> None:
-        """Keep what has to wait for the end of the origin's message."""
-        if self._queue is None:
-            self._queue = []
-        self._queue.append(entry)
-        self._queued += size
-
-    def _run_queue(self, now: float) -> None:
-        queue, self._queue, self._queued = self._queue, None, 0
-        for entry in queue or ():
-            if not isinstance(entry, bytes):
-                self._close_published(entry, now)
-                return
-            self._sink.write(entry)
-
-    def _close_published(self, message: WebSocketMessage, now: float) -> None:
-        if self._queue is not None:
-            # What was published before it is still waiting. It must not wait for ever.
-            self._enqueue(message, 0)
-            self._close_at = now + CLOSE_TIMEOUT
-            self._arm()
-            return
+    def close_published(self, message: WebSocketMessage, now: float) -> None:
+        """Close both sides, because an item says so."""
         self._sink.close(message.code, message.reason)
         if self.state is State.OPEN:
             self.outside.close(None, "", now)
         self._begin_closing(State.CLOSING_BOTH, now)
 
-    def _trouble(self, text: str, channel: str, now: float) -> None:
-        """A filter failed: with debug that ends the connection, else the item is dropped (6.4)."""
-        self._home.notices.dropped(channel, text)
-        if self.debug:
-            self._fail(text, now)
-
-    def update(self, now: float) -> None:
-        """Do nothing: a WebSocket is not asked about what it may have missed."""
-
-    def refresh(self, now: float) -> None:
-        """Let the origin speak (4.3)."""
-        if self.state is State.OPEN:
-            self.outside.refresh(now)
+    def close_waits(self, now: float) -> None:
+        """Let a published close wait for the end of a message, but not for ever."""
+        self._close_at = now + CLOSE_TIMEOUT
+        self._arm()
 
     # What the client says: `engine.ports.SocketReceiver`
 
@@ -449,40 +257,16 @@ class SocketSession:
         """Take a message of the origin, or a piece of one (3.3)."""
         if self.state is not _OPEN and self.state not in _HEARING:
             return
-        opcode, payload, first, last = piece
-        prefix = self._prefix
-        if prefix is None or opcode > BINARY:
+        if self._sifter is None or piece[0] > BINARY:
             self._relay(piece, now)
-        elif first:
-            self._judge(opcode, payload, prefix, last=last, now=now)
-        elif self._verdict is _UNDECIDED:
-            self._judge(opcode, self._start + payload, prefix, last=last, now=now)
-        elif self._verdict is _PREFIXED:
-            self._relay(piece, now)
-        elif self._verdict is Verdict.CONTROL:
-            self._hold(self._start + payload, last=last, now=now)
-
-    def _judge(self, opcode: int, start: bytes, prefix: bytes, *, last: bool, now: float) -> None:
-        """Find out what a message is, by as much of it as is here."""
-        verdict = self._verdict = wscontrol.judge(opcode, start, prefix, whole=last)
-        if verdict is _PREFIXED:
-            self._relay((opcode, start[len(prefix) :], True, last), now)
-        elif verdict is Verdict.DROPPED:
-            self.outside.ignored("dropping unprefixed message")
-        else:
-            self._hold(start, last=last, now=now)
-
-    def _hold(self, start: bytes, *, last: bool, now: float) -> None:
-        """Keep the start of a message that has to be whole; obey it when it is."""
-        if len(start) > len(wscontrol.MARK) + wscontrol.CONTROL_MAX:
-            self._verdict = Verdict.DROPPED
-            self._start = b""
-            self.outside.ignored(f"control message over {wscontrol.CONTROL_MAX} bytes")
-        elif not last:
-            self._start = start
-        else:
-            self._start = b""
-            self._read_control(start[len(wscontrol.MARK) :], now)
+            return
+        found = self._sifter.sift(piece)
+        if isinstance(found, tuple):
+            self._relay(found, now)
+        elif isinstance(found, bytes):
+            self._read_control(found, now)
+        elif found is not None:
+            self.outside.ignored(found)
 
     def _relay(self, piece: Piece, now: float) -> None:
         opcode, payload, first, last = piece
@@ -512,7 +296,7 @@ class SocketSession:
     def outside_failed(self, now: float) -> None:
         """The origin vanished, or broke the rules: close 1011."""
         if self.state in (State.OPEN, State.CLOSING_OUT):
-            self._fail("", now)
+            self.fail("", now)
 
     def outside_dropped(self, now: float) -> None:
         """The origin wants the connection ended without a close frame."""
@@ -555,7 +339,7 @@ class SocketSession:
 
     def _subscribe(self, control: wscontrol.Subscribe, now: float) -> None:
         if len(control.filters) > filters.LIMIT:
-            self._fail(filters.too_many(control.channel) if self.debug else "", now)
+            self.fail(filters.too_many(control.channel) if self.debug else "", now)
             return
         if len(self.subscriptions) >= self._sessions.subscription_max:
             return
@@ -587,7 +371,7 @@ class SocketSession:
         meta.pop(name, None)
         if value is not None:
             meta[name] = value
-        self.meta = meta or _NO_META
+        self.meta = meta or NO_META
 
     def _set_keep_alive(self, control: KeepAlive, now: float) -> None:
         on = control.content is not None
@@ -671,12 +455,6 @@ class SocketSession:
                 self._sink.drop()
                 self._end(None, now)
 
-    def _close_overtakes(self, now: float) -> None:
-        """A published close has waited for the end of the origin's message, in vain."""
-        queue, self._queue = self._queue or (), None
-        close = next(entry for entry in queue if not isinstance(entry, bytes))
-        self._close_published(close, now)
-
     # The end
 
     def _answer_close(self, now: float) -> None:
@@ -693,17 +471,14 @@ class SocketSession:
 
     def _stop(self) -> None:
         """Say nothing more of our own."""
-        self._quick = False
-        self._queue = None
-        self._queued = 0
-        self._waiting = None
+        self._silence()
         self._keep_alive = None
         self._keep_at = None
         self._delayed = None
         self._delayed_at = None
         self._close_at = None
 
-    def _fail(self, reason: str, now: float) -> None:
+    def fail(self, reason: str, now: float) -> None:
         """End the connection because of the origin: 1011."""
         self._sink.fail(wsframes.FAILED, reason)
         self._end(FrameError(wsframes.FAILED, reason), now)
@@ -717,20 +492,6 @@ class SocketSession:
         self._home.release(self, self.subscriptions, now=now)
         self._sessions.remove(self)
         self.outside.client_gone(error, now)
-
-    def _look_for_quick(self) -> None:
-        """Find out whether the usual item is for the client as it is."""
-        self._quick = (
-            self.state in _SPEAKING
-            and self._waiting is None
-            and not self._passing
-            and not self._sink.deflates
-            and all(subscription.plain for subscription in self.subscriptions.values())
-        )
-
-
-# Never changed: a session that has meta has one of its own.
-_NO_META: dict[str, str] = {}
 
 
 # Most sessions of a channel subscribe to it alike, and none of them has a position in it: they

@@ -1,103 +1,13 @@
 """A client's WebSocket: what reaches it, what controls it, how it ends."""
 
-import json
-
 import pytest
 
-from gripproxy.engine.channels import Kind
-from gripproxy.engine.delivery import Delivery
-from gripproxy.engine.sockets import CLOSE_TIMEOUT, Sessions, SocketSession, State
-from gripproxy.errors import FilterError
-from gripproxy.protocol import filters, wsframes
-from gripproxy.protocol.formats import Action, WebSocketMessage
-from gripproxy.protocol.formats import Kind as Format
-from gripproxy.protocol.items import PublishItem
-from gripproxy.protocol.routes import Route, Target
+from gripproxy.engine.sockets import CLOSE_TIMEOUT, State
+from gripproxy.protocol import wsframes
+from gripproxy.protocol.formats import Action
 from gripproxy.protocol.wscontrol import SendDelayed
-from gripproxy.protocol.wsdeflate import Agreement
 from gripproxy.protocol.wsframes import BINARY, PING, PONG, TEXT
-from tests.fakes import FakeClient, FakeNotices, make_hub
-
-NOW = 1000.0
-
-
-class Outside:
-    """An out side that keeps what it is told."""
-
-    url = b"ws://h/"
-
-    def __init__(self):
-        self.calls = []
-        self.ignored_texts = []
-        self.channels = []
-
-    def take(self, piece, now):
-        self.calls.append(("take", *piece[:2]))
-
-    def close(self, code, reason, now):
-        self.calls.append(("close", code, reason))
-
-    def refresh(self, now):
-        self.calls.append("refresh")
-
-    def client_gone(self, error, now):
-        self.calls.append(("gone", None if error is None else error.code))
-
-    def client_writable(self, now):
-        self.calls.append("writable")
-
-    def subscribed(self, channel):
-        self.channels.append(channel)
-
-    def ignored(self, text):
-        self.ignored_texts.append(text)
-
-
-class Play:
-    """A session between a fake client and an out side, in a real hub."""
-
-    def __init__(self, *, prefix=b"m:", implicit=(), debug=False, channel_prefix="", **options):
-        self.notices = FakeNotices()
-        deflate = options.pop("deflate", None)
-        subscription_max = options.pop("subscription_max", 20)
-        self.hub = make_hub(self.notices, **options)
-        self.sessions = Sessions(self.hub, subscription_max=subscription_max)
-        self.client = FakeClient(deflate=deflate)
-        self.outside = Outside()
-        route = Route(
-            targets=(Target(kind="tcp", host="o", port=1),),
-            domain="*",
-            id="r",
-            prefix=channel_prefix,
-        )
-        self.session = SocketSession(
-            self.sessions, "cid", route, prefix=prefix, implicit=implicit, debug=debug
-        )
-        self.session.start(self.client, self.outside, NOW)
-        self.client.attach(self.session, whole=True)
-
-    def says(self, text, *, opcode=TEXT, first=True, last=True, now=NOW):
-        """Let the origin send a message, or a piece of one."""
-        payload = text if isinstance(text, bytes) else text.encode()
-        self.session.message((opcode, payload, first, last), now)
-
-    def control(self, kind, *, now=NOW, **members):
-        named = {key.replace("_", "-"): value for key, value in members.items()}
-        self.says("c:" + json.dumps({"type": kind, **named}), now=now)
-
-    def publish(self, content="x", *, channel="c", now=NOW, meta=None, **message):
-        if isinstance(content, str):
-            content = content.encode()
-        message = WebSocketMessage(content=content, **message)
-        return self.hub.publish(PublishItem(channel, ws_message=message, meta=meta or {}), now=now)
-
-    def act(self, action, **message):
-        return self.publish("", action=action, **message)
-
-    def at(self, now):
-        """Let a moment come."""
-        self.hub.due(now)
-        return self.client.heard()
+from tests.engine.playing import NOW, Play
 
 
 @pytest.fixture
@@ -446,190 +356,6 @@ def test_a_delayed_message_is_not_dropped_when_the_client_stalls(play):
     assert play.at(NOW + 1) == [("text", "d")]
 
 
-# What is published (6)
-
-
-@pytest.mark.parametrize(
-    ("kind", "heard"),
-    [
-        (Format.TEXT, "text"),
-        (Format.BINARY, "binary"),
-        (Format.PING, "ping"),
-        (Format.PONG, "pong"),
-    ],
-)
-def test_a_published_message_keeps_its_kind(play, kind, heard):
-    play.publish("x", kind=kind)
-    assert play.client.heard() == [(heard, "x")]
-
-
-def test_a_published_hint_does_nothing(play):
-    play.act(Action.HINT)
-    assert play.client.heard() == []
-
-
-def test_a_published_refresh_lets_the_origin_speak(play):
-    play.act(Action.REFRESH)
-    assert play.outside.calls == ["refresh"]
-
-
-def test_an_item_for_others_is_none_for_a_socket(play):
-    play.session.deliver(Delivery(PublishItem("c")), NOW)
-    close = WebSocketMessage(Action.CLOSE)
-    play.session.deliver(Delivery(PublishItem("other", ws_message=close)), NOW)
-    assert play.client.heard() == []
-
-
-def test_text_that_is_not_utf8_is_not_sent(play):
-    play.publish(b"\xff")
-    assert play.client.heard() == []
-
-
-def test_all_receivers_get_the_same_bytes():
-    plays = [Play(deflate=Agreement(fresh=True)) for _ in range(2)]
-    delivery = Delivery(PublishItem("c", ws_message=WebSocketMessage(content=b"x" * 1000)))
-    frames = []
-    for play in plays:
-        play.client.write = frames.append
-        play.control("subscribe", channel="c")
-        play.session.deliver(delivery, NOW)
-    assert frames[0] is frames[1]
-    assert frames[0][0] & 0x40
-
-
-def test_a_stalled_client_is_written_to_until_too_much_waits(play):
-    play.client.stalls(play.hub.queue_bytes - 1)
-    play.publish("fits")
-    play.client.stalls(play.hub.queue_bytes)
-    play.publish("no")
-    assert play.client.heard() == [("text", "fits")]
-    assert play.notices.drops == [("c", "slow")]
-
-
-def test_published_messages_wait_for_the_end_of_a_message(play):
-    play.says("m:a", last=False)
-    play.publish("1")
-    play.publish("2", kind=Format.PING)
-    assert play.client.heard() == [("text+", "a")]
-    play.says("b", first=False)
-    play.publish("3")
-    assert play.client.heard() == [("+text", "b"), ("text", "1"), ("ping", "2"), ("text", "3")]
-
-
-def test_what_waits_for_the_end_of_a_message_is_bounded():
-    play = Play(queue_bytes=100)
-    play.control("subscribe", channel="c")
-    play.says("m:a", last=False)
-    for _ in range(5):
-        play.publish("x" * 40)
-    play.says("b", first=False)
-    assert len([said for said in play.client.heard() if said[1] == "x" * 40]) == 3
-    assert play.notices.drops == [("c", "slow")] * 2
-
-
-# Filters (6.4)
-
-
-def test_a_filter_drops_an_item(play):
-    play.control("set-meta", name="user", value="u")
-    play.control("subscribe", channel="c", filters=["skip-self"])
-    play.publish("1", meta={"sender": "u"})
-    play.publish("2", meta={"sender": "v"})
-    assert play.client.heard() == [("text", "2")]
-
-
-def test_a_filter_changes_a_content(play):
-    play.control("set-meta", name="who", value="you")
-    play.control("subscribe", channel="c", filters=["var-subst"])
-    play.publish("hi %(who)s", content_filters=("var-subst",))
-    assert play.client.heard() == [("text", "hi you")]
-
-
-def test_a_changed_content_is_compressed_where_that_was_agreed_on():
-    play = Play(deflate=Agreement(fresh=True))
-    play.control("set-meta", name="who", value="y" * 1000)
-    play.control("subscribe", channel="c", filters=["var-subst"])
-    play.publish("%(who)s", content_filters=("var-subst",))
-    assert len(play.client.transport.written) < 100
-    assert play.client.heard() == [("text", "y" * 1000)]
-
-
-def test_content_filters_that_differ_skip_the_item(play):
-    play.publish("x", content_filters=("var-subst",))
-    assert play.client.heard() == []
-    assert play.notices.drops[0][0] == "c"
-
-
-def test_an_empty_list_of_content_filters_is_that_of_a_plain_subscription(play):
-    play.publish("x", content_filters=())
-    assert play.client.heard() == [("text", "x")]
-
-
-def test_an_item_that_no_filter_changes_is_rendered_again(play):
-    play.control("subscribe", channel="c", filters=["var-subst"])
-    play.publish("x", content_filters=("var-subst",))
-    assert play.client.heard() == [("text", "x")]
-
-
-def test_with_debug_a_mismatch_ends_the_connection():
-    play = Play(debug=True)
-    play.control("subscribe", channel="c")
-    play.publish("x", content_filters=("build-id",))
-    text = "content filter mismatch: subscription= message=build-id"
-    assert play.client.heard() == [("close", 1011, text)]
-
-
-def test_items_wait_for_one_that_asks_the_network(play):
-    play.control("subscribe", channel="c", filters=["http-check"])
-    play.control("subscribe", channel="d")
-    play.publish("1")
-    play.publish("2", channel="d")
-    assert play.client.heard() == []
-    play.hub.network.answer(b"1", NOW)
-    assert play.client.heard() == [("text", "1"), ("text", "2")]
-
-
-def test_an_item_behind_may_ask_the_network_too(play):
-    play.control("subscribe", channel="c", filters=["http-check"])
-    for content in "123":
-        play.publish(content)
-    assert len(play.hub.network.questions) == 1
-    play.hub.network.answer(filters.Drop.ITEM, NOW)
-    play.hub.network.answer(b"2", NOW)
-    play.hub.network.answer(FilterError("http-check: no"), NOW)
-    assert play.client.heard() == [("text", "2")]
-    assert play.notices.drops == [("c", "filter error: http-check: no")]
-
-
-def test_what_waits_for_the_network_is_bounded():
-    play = Play(queue_bytes=100)
-    play.control("subscribe", channel="c", filters=["http-check"])
-    for _ in range(4):
-        play.publish("x" * 40)
-    assert play.notices.drops == [("c", "slow")]
-
-
-def test_an_answer_of_the_network_may_come_too_late(play):
-    play.control("subscribe", channel="c", filters=["http-check"])
-    play.publish("1")
-    play.client.vanishes()
-    play.hub.network.answer(b"1", NOW)
-    assert play.client.heard() == []
-
-
-def test_a_failing_filter_of_the_network_ends_it_with_debug():
-    play = Play(debug=True)
-    play.control("subscribe", channel="c", filters=["http-check"])
-    play.publish("1")
-    play.publish("2")
-    play.hub.network.answer(FilterError("http-check: no"), NOW)
-    assert play.client.heard() == [("close", 1011, "filter error: http-check: no")]
-
-
-def test_filters_of_the_network_know_the_uri(play):
-    assert play.session.url == b"ws://h/"
-
-
 # The states (9.1)
 
 
@@ -933,4 +659,12 @@ def test_an_update_means_nothing_to_a_socket(play):
     play.session.update(NOW)
     play.hub.recover(now=NOW)
     assert play.outside.calls == []
-    assert play.session.kind is Kind.SOCKET
+
+
+def test_the_uri_is_that_of_the_handshake(play):
+    assert play.session.url == b"ws://h/"
+
+
+def test_a_refresh_lets_the_origin_speak(play):
+    play.session.refresh(NOW)
+    assert play.outside.calls == ["refresh"]
