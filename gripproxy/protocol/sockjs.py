@@ -189,6 +189,14 @@ STILL_OPEN: Final = closed(2010, "Another connection still open")
 CLIENT_CLOSED: Final = closed(3000, "Client already closed connection")
 
 
+def unframed(frame: bytes) -> tuple[int, bytes]:
+    """Return opcode and payload of a WebSocket frame for a client: whole, as it was encoded."""
+    return frame[0] & 0x0F, frame[2 + _LONG_SIZES.get(frame[1], 0) :]
+
+
+_LONG_SIZES: Final = {126: 2, 127: 8}
+
+
 def read_messages(text: bytes) -> list[bytes] | None:
     """Return the messages that a page sends, None if it is not an array of texts."""
     try:

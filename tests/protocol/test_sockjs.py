@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gripproxy.errors import RequestError
-from gripproxy.protocol import sockjs
+from gripproxy.protocol import sockjs, wsframes
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.sockjs import Page, Place, What, Writer
@@ -196,6 +196,12 @@ def test_a_message_that_ends_in_a_character_leaves_nothing_to_the_next():
     broken = [(b"a", True, False), (b"\xe2\x80", False, True), (b"\xa8", True, False)]
     written = [writer.write(payload, first=first, last=last) for payload, first, last in broken]
     assert written == [b'a["a', '\ufffd"]'.encode(), 'a["\ufffd'.encode()]
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_a_frame_of_a_websocket_is_taken_apart(size):
+    frame = wsframes.encode(wsframes.BINARY, b"x" * size)
+    assert sockjs.unframed(frame) == (wsframes.BINARY, b"x" * size)
 
 
 @pytest.mark.parametrize(
