@@ -1,16 +1,20 @@
 """A body on its way from one connection to another: bounded, pushed, paused from either end.
 
-The reading side `put`s pieces; the writing side is a `Receiver` that may come later. What waits
-in between is bounded by pausing the reading side (proxying.md 9.1: 64 kB).
+The reading side feeds what has come; the writing side is a `Receiver` that may come later. What
+waits in between is bounded by pausing the reading side (proxying.md 9.1: 64 kB). How a body's end
+is found is its kind: `ByLength`, `ByChunks`, `UntilClose` (RFC 9112 6.3).
 """
 
 from typing import Protocol
 
 from gripproxy.errors import GripProxyError
+from gripproxy.protocol.chunks import Decoder
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Receiver
 
 BUFFER_MAX = 65536
+# Pieces cost memory besides their bytes: so many small ones become one.
+PIECES_MAX = 64
 
 
 class Tap(Protocol):
@@ -33,14 +37,14 @@ class Pipe:
     """A `Source` that is fed by a connection."""
 
     __slots__ = (
-        "_done",
         "_paused",
         "_pieces",
         "_receiver",
         "_size",
         "_tap",
-        "_trailers",
         "failure",
+        "trailers",
+        "whole",
     )
 
     def __init__(self, tap: Tap) -> None:
@@ -49,8 +53,8 @@ class Pipe:
         self._size = 0
         self._receiver: Receiver | None = None
         self._paused = False
-        self._done = False
-        self._trailers: Headers | None = None
+        self.whole = False  # the end has come
+        self.trailers: Headers | None = None
         self.failure: GripProxyError | None = None
 
     # The reading side
@@ -62,21 +66,28 @@ class Pipe:
             return
         self._pieces.append(piece)
         self._size += len(piece)
-        if self._size > BUFFER_MAX:
+        if len(self._pieces) >= PIECES_MAX:
+            self._pieces = [b"".join(self._pieces)]
+        if self._size > BUFFER_MAX and not self.whole:
             self._tap.pause_body()
 
-    def finish(self, trailers: Headers | None = None) -> None:
+    def finish(self) -> None:
         """Take note that the body is whole."""
-        self._done = True
-        self._trailers = trailers
+        self.whole = True
         self._flush()
 
     def fail(self, error: GripProxyError) -> None:
         """Take note that the rest will not come; what has come is still handed out."""
-        if self._done or self.failure is not None:
-            return
-        self.failure = error
-        self._flush()
+        if not self.whole and self.failure is None:
+            self.failure = error
+            self._flush()
+
+    def break_off(self, error: GripProxyError) -> None:
+        """Take note that the rest will not come, and hand out nothing more of it."""
+        if not self.whole:
+            self._pieces.clear()
+            self._paused = False
+            self.fail(error)
 
     def take(self) -> bytes:
         """Return all that waits here and forget it."""
@@ -84,11 +95,6 @@ class Pipe:
         self._pieces.clear()
         self._size = 0
         return body
-
-    @property
-    def whole(self) -> bool:
-        """Whether the end has come."""
-        return self._done
 
     # The writing side: `protocol.messages.Source`
 
@@ -101,7 +107,8 @@ class Pipe:
     def pause(self) -> None:
         """Hand out nothing until `resume`."""
         self._paused = True
-        self._tap.pause_body()
+        if not self.whole:
+            self._tap.pause_body()
 
     def resume(self) -> None:
         """Go on handing out."""
@@ -112,7 +119,7 @@ class Pipe:
         """Drop the rest."""
         self._receiver = None
         self._pieces.clear()
-        if not self._done and self.failure is None:
+        if not self.whole and self.failure is None:
             self._tap.abandon_body()
 
     def _flush(self) -> None:
@@ -120,17 +127,83 @@ class Pipe:
         if receiver is None:
             return
         pieces = self._pieces
-        while pieces and not self._paused:
-            piece = pieces.pop(0)
-            self._size -= len(piece)
-            receiver.body_piece(piece)
-        if pieces or self._paused:
-            return
-        if self._done:
+        if pieces and not self._paused:
+            # At most what one pause lets through: one piece, and one write.
+            receiver.body_piece(self.take())
+        if self._paused or self._receiver is not receiver:
+            return  # the receiver is full, or wants no more
+        if self.whole:
             self._receiver = None
-            receiver.body_end(self._trailers)
+            receiver.body_end(self.trailers)
         elif self.failure is not None:
             self._receiver = None
             receiver.body_failed(self.failure)
         else:
             self._tap.resume_body()
+
+
+class ByLength(Pipe):
+    """A body of so many bytes."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, tap: Tap, length: int) -> None:
+        super().__init__(tap)
+        self.left = length
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what has come; return what lies behind the body."""
+        size = len(data)
+        if size < self.left:
+            self.left -= size
+            self.put(data)
+            return b""
+        left, self.left = self.left, 0
+        self.whole = True
+        self.put(data[:left])
+        self.finish()
+        return data[left:]
+
+
+class ByChunks(Pipe):
+    """A body in chunks."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, tap: Tap, line_max: int) -> None:
+        super().__init__(tap)
+        self._decoder = Decoder(line_max)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what has come; return what lies behind the body.
+
+        Raises:
+            PeerError: these are no chunks.
+        """
+        decoder = self._decoder
+        rest = decoder.feed(data)
+        pieces = decoder.pieces
+        if pieces:
+            # However many chunks there are, they go on in one piece: one write, one chunk.
+            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            self.whole = decoder.whole
+            self.put(piece)
+        if decoder.whole:
+            self.trailers = decoder.fields()
+            self.finish()
+        return rest
+
+
+class UntilClose(Pipe):
+    """A body that ends with its connection: its reader says `finish`."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what has come."""
+        self.put(data)
+        return b""
+
+
+Incoming = ByLength | ByChunks | UntilClose

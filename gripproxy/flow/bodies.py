@@ -90,8 +90,6 @@ class KeptBody:
             GripProxyError: what made it break off.
         """
         if not self._done and self._size <= KEPT_MAX:
-            if self._failure is not None:
-                raise self._failure
             rest = _Rest(self)
             self.start(rest)
             await rest.done
@@ -104,31 +102,47 @@ class KeptBody:
         """How many bytes have come; not counted further once over what may be kept."""
         return self._size
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether all that has come is here, so that `start` can begin again."""
+        return self._size <= KEPT_MAX
+
     # As a source
 
     def start(self, receiver: Receiver) -> None:
+        """Begin to hand out, from the beginning; it may be called again while `repeatable`."""
         self._receiver = receiver
-        if self._started:
-            self._source.resume()
+        if not self._started:
+            self._started = True
+            self._source.start(self)
             return
-        self._started = True
-        self._source.start(self)
+        if self._pieces:
+            receiver.body_piece(b"".join(self._pieces))
+        if self._done:
+            self._end()
+        elif self._failure is not None:
+            self._fail(self._failure)
+        else:
+            self._source.resume()
 
     def pause(self) -> None:
+        """Hand out nothing until `resume`."""
         self._source.pause()
 
     def resume(self) -> None:
+        """Go on handing out."""
         self._source.resume()
 
     def abandon(self) -> None:
         """Stop handing out. The client's body stays where it is: a hold may want the rest."""
         self._receiver = None
-        if self._started and not self._done:
+        if self._started and not self._done and self._failure is None:
             self._source.pause()
 
     # As the receiver of the source
 
     def body_piece(self, piece: bytes) -> None:
+        """Take a piece, keep it and hand it on."""
         if self._size <= KEPT_MAX:
             self._size += len(piece)
             if self._size <= KEPT_MAX:
@@ -139,14 +153,24 @@ class KeptBody:
             self._receiver.body_piece(piece)
 
     def body_end(self, trailers: Headers | None) -> None:
+        """Take note that it is whole; its trailers are dropped."""
         self._done = True
-        if self._receiver is not None:
-            self._receiver.body_end(trailers)
+        self._end()
 
     def body_failed(self, error: GripProxyError) -> None:
+        """Take note that the rest will not come."""
         self._failure = error
-        if self._receiver is not None:
-            self._receiver.body_failed(error)
+        self._fail(error)
+
+    def _end(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.body_end(None)
+
+    def _fail(self, error: GripProxyError) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.body_failed(error)
 
 
 class _Rest:

@@ -163,7 +163,7 @@ class Cache:
         """Send a request as it is; a change at the origin takes back what is stored (4.4)."""
         response, target = await self._send(request, route, interim)
         if demand.forward is Forward.METHOD:
-            names = tags.outdated(client, request, response)
+            names = tags.invalidated(client, request, response)
             if names:
                 await self._invalidate(names)
         assert demand.forward is not None

@@ -13,8 +13,15 @@ from gripproxy.protocol.messages import Receiver, Response, Source
 
 # Bytes that one step may make; the rest stays coded until it is asked for.
 STEP = 65536
-# How window bits say the format: gzip with its header, zlib.
-_WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+# One byte more than an instruct's body may have: enough to see that it is too large.
+WHOLE_MAX = 1_000_001
+
+# Window bits, and the format that they stand for in zlib.
+_GZIP = 31
+_ZLIB = 15
+_RAW = -15
+
+_CODINGS = {b"gzip": _GZIP, b"x-gzip": _GZIP, b"deflate": _ZLIB}
 
 _UNSUPPORTED = "unsupported Content-Encoding"
 
@@ -31,44 +38,84 @@ def decoded(response: Response) -> Response:
     codings = [coding for coding in codings if coding != b"identity"]
     if not codings:
         return response
-    if len(codings) > 1 or codings[0] not in _WINDOWS:
+    if len(codings) > 1 or codings[0] not in _CODINGS:
         raise InstructError(_UNSUPPORTED)
-    window = _WINDOWS[codings[0]]
+    inflater = _Inflater(_CODINGS[codings[0]])
     if isinstance(response.body, bytes):
-        response.body = _decode(response.body, window)
+        response.body = _whole(inflater, response.body)
         response.length = len(response.body)
     else:
-        response.body = _Decoding(response.body, window)
+        response.body = _Decoding(response.body, inflater)
         response.length = None
     return response
 
 
-# One byte more than an instruct's body may have: enough to see that it is too large.
-_WHOLE_MAX = 1_000_001
-
-
-def _decode(body: bytes, window: int) -> bytes:
-    decoder = zlib.decompressobj(window)
-    try:
-        content = decoder.decompress(body, _WHOLE_MAX)
-    except zlib.error:
-        raise InstructError(_UNSUPPORTED) from None
-    if not decoder.eof and len(content) < _WHOLE_MAX:
+def _whole(inflater: "_Inflater", body: bytes) -> bytes:
+    inflater.feed(body)
+    content = inflater.take(WHOLE_MAX)
+    # An answer to HEAD has a coding and no body.
+    if body and len(content) < WHOLE_MAX and not inflater.complete:
         raise InstructError(_UNSUPPORTED)
     return content
+
+
+class _Inflater:
+    """Undoes one coding."""
+
+    __slots__ = ("_begun", "_decoder", "_full", "_rest", "_window")
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._decoder = zlib.decompressobj(window)
+        self._rest = b""  # coded bytes that were not asked for yet
+        self._begun = False
+        self._full = False  # the last step made all that it might: there may be more
+
+    def feed(self, piece: bytes) -> None:
+        """Take coded bytes."""
+        if not self.complete:
+            self._rest += piece
+
+    def take(self, limit: int) -> bytes:
+        """Return the next content, at most so many bytes; empty if more has to be fed.
+
+        Raises:
+            InstructError: the bytes do not decode.
+        """
+        content = b""
+        while (self._rest or self._full) and not content and not self.complete:
+            if not self._begun:
+                self._begin(self._rest[0])
+            try:
+                content = self._decoder.decompress(self._rest, limit)
+            except zlib.error:
+                raise InstructError(_UNSUPPORTED) from None
+            self._rest = self._decoder.unconsumed_tail
+            self._full = len(content) >= limit
+        return content
+
+    def _begin(self, first: int) -> None:
+        """Choose between the two formats that are called deflate; browsers take both."""
+        self._begun = True
+        if self._window == _ZLIB and first & 0x0F != zlib.DEFLATED:
+            self._decoder = zlib.decompressobj(_RAW)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the end of the coded content has come; what is behind it is dropped."""
+        return self._decoder.eof
 
 
 class _Decoding:
     """A body whose coding is undone on its way: a `Source` around a `Source`."""
 
-    __slots__ = ("_decoder", "_ended", "_paused", "_receiver", "_rest", "_source")
+    __slots__ = ("_ended", "_inflater", "_paused", "_receiver", "_source")
 
-    def __init__(self, source: Source, window: int) -> None:
+    def __init__(self, source: Source, inflater: _Inflater) -> None:
         self._source = source
-        self._decoder = zlib.decompressobj(window)
+        self._inflater = inflater
         self._receiver: Receiver | None = None
         self._paused = False
-        self._rest = b""  # coded bytes that a pause left
         self._ended = False
 
     # As a source
@@ -84,7 +131,7 @@ class _Decoding:
     def resume(self) -> None:
         self._paused = False
         self._step()
-        if not self._paused:
+        if not self._paused and not self._ended:
             self._source.resume()
 
     def abandon(self) -> None:
@@ -94,7 +141,7 @@ class _Decoding:
     # As the receiver of the coded body
 
     def body_piece(self, piece: bytes) -> None:
-        self._rest += piece
+        self._inflater.feed(piece)
         self._step()
 
     def body_end(self, trailers: Headers | None) -> None:
@@ -102,27 +149,33 @@ class _Decoding:
         self._step()
 
     def body_failed(self, error: GripProxyError) -> None:
-        if self._receiver is not None:
-            self._receiver.body_failed(error)
+        self._fail(error)
 
     def _step(self) -> None:
-        receiver = self._receiver
-        while receiver is not None and self._rest and not self._paused and not self._decoder.eof:
+        """Hand out what can be decoded, until the receiver is full."""
+        while self._receiver is not None and not self._paused:
             try:
-                content = self._decoder.decompress(self._rest, STEP)
-            except zlib.error:
-                self._receiver = None
+                content = self._inflater.take(STEP)
+            except InstructError as error:
                 self._source.abandon()
-                receiver.body_failed(InstructError(_UNSUPPORTED))
+                self._fail(error)
                 return
-            self._rest = self._decoder.unconsumed_tail
-            if content:
-                receiver.body_piece(content)
-            receiver = self._receiver
-        if receiver is None or self._paused or not self._ended:
+            if not content:
+                self._finish()
+                return
+            self._receiver.body_piece(content)
+
+    def _finish(self) -> None:
+        if not self._ended:
             return
-        self._receiver = None
-        if self._decoder.eof:
+        if not self._inflater.complete:
+            self._fail(InstructError(_UNSUPPORTED))
+            return
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
             receiver.body_end(None)
-        else:
-            receiver.body_failed(InstructError(_UNSUPPORTED))
+
+    def _fail(self, error: GripProxyError) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.body_failed(error)

@@ -29,10 +29,11 @@ class Exchange(Sink, Protocol):
     def gone(self) -> bool:
         """Whether the client has left."""
 
-    async def answer(self, response: Response) -> None:
+    async def answer(self, response: Response) -> bool:
         """Send a whole response; return when its body has been handed over.
 
-        A body that fails midway cuts the connection, so that it cannot look complete.
+        False: it broke off, or the client has left. A body that fails midway cuts the
+        connection, so that it cannot look complete.
         """
 
     def begin(self, response: Response) -> bool:

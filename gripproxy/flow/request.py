@@ -8,6 +8,7 @@
 Whoever is not answered by an origin is answered by us, with the reason.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from gripproxy.flow.dressing import Dress
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.holding import Holder
 from gripproxy.flow.ports import Clock, Exchange
-from gripproxy.protocol import answers, forwarding, instruct, jsonp, wshandshake
+from gripproxy.protocol import answers, forwarding, instruct, jsonp
 from gripproxy.protocol import headers as fields
 from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.messages import Request, Response
@@ -29,6 +30,7 @@ from gripproxy.protocol.signing import Verifier
 # With the switch on for all, parameters are looked at even where no route takes the request.
 _NO_ROUTE = Route(domain=None, id="", targets=())
 _EVENTS_TYPE = b"application/websocket-events"
+_NO_EVENTS = "Client not allowed to send WebSocket events directly."
 
 
 class ServeSocket(Protocol):
@@ -76,70 +78,67 @@ class RequestFlow:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
-        request = exchange.request
-        route: Route | None = None
-        target: Target | None = None
-        dress: Dress | None = None
+        course = _Course(exchange.request)
         try:
-            if request.headers.marks & fields.UPGRADE:
-                self._judge_upgrade(request)
-            route = self._route(request)
-            if self._settings.cross_origin or (route is not None and route.aco):
-                dress = Dress(request.headers, None)
-                request, dress = self._dressed(request, route)
-            if route is None:
-                response = answers.no_route()
-            elif request.websocket:
-                await self._serve_socket(
-                    exchange, route, trusted=self._trusts(request), debug=self._debug(route)
-                )
-                return
-            else:
-                response, target = await self._ask(exchange, request, route)
-                if self._is_grip(response, route, request):
-                    origin = self._origin(request, route)
-                    origin.dress = dress
-                    await self._holder.begin(exchange, origin, response, target)
-                    return
-                response = forwarding.to_client(response)
+            response = await self._respond(exchange, course)
         except RequestError as error:
             response = answers.of_request_error(error)
         except OriginError as error:
-            response = answers.of_origin_error(error, debug=self._debug(route))
-        except GripProxyError:
-            exchange.cut()  # the client's own body broke off: there is nobody to answer
-            self._access.broke_off(request, route, target)
+            response = answers.of_origin_error(error, debug=self._debug(course.route))
+        except (GripProxyError, asyncio.CancelledError) as error:
+            # The client has left, or its body broke off: there is nobody to answer.
+            self._access.broke_off(course.request, course.route, course.target)
+            exchange.cut()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return
+        if response is None:
             return
         status = response.status
-        if dress is not None:
-            response = dress.relayed(response)
-        await exchange.answer(response)
-        self._access.answered(exchange, request, route, target, status)
+        if course.dress is not None:
+            response = course.dress.relayed(response)
+        if await exchange.answer(response):
+            self._access.answered(exchange, course.request, course.route, course.target, status)
+        else:
+            self._access.broke_off(course.request, course.route, course.target)
 
-    def _dressed(self, request: Request, route: Route | None) -> tuple[Request, Dress]:
-        """Return what a page of another site asks for, and how it is to be answered.
+    async def _respond(self, exchange: Exchange, course: "_Course") -> Response | None:
+        """Return what the request is to be answered with; None: it is held, or a WebSocket."""
+        request = course.request
+        route = course.route = self._route(request)
+        if self._settings.cross_origin or (route is not None and route.aco):
+            request = self._dress(course)
+        if route is None:
+            return answers.no_route()
+        trusted = self._trusts(request)
+        if request.websocket:
+            debug = self._debug(route)
+            await self._serve_socket(exchange, route, trusted=trusted, debug=debug)
+            return None
+        if forwarding.hops_left(request) == 0:
+            return answers.last_hop(request.method)
+        asked = self._to_origin(request, route, trusted=trusted)
+        response, target = await self._fetcher.fetch(asked, route, interim=exchange.interim)
+        course.target = target
+        if instruct.is_instruct(response.headers) and not (trusted or route.no_grip):
+            await self._hold(exchange, course, route, response)
+            return None
+        wants_trailers = forwarding.takes_trailers(exchange.request)
+        return forwarding.to_client(response, trailers=wants_trailers)
+
+    def _dress(self, course: "_Course") -> Request:
+        """Return what a page of another site asks for; its answer is dressed accordingly.
 
         Raises:
             RequestError: 400 for JSON-P parameters that make no sense.
         """
-        found = jsonp.read(request, route or _NO_ROUTE)
-        if found is None:
-            return request, Dress(request.headers, None)
-        script, meant = found
-        return meant, Dress(request.headers, script)
-
-    def _judge_upgrade(self, request: Request) -> None:
-        """Make a WebSocket handshake of a request that is one, refuse one that is broken."""
-        headers = request.headers
-        if wshandshake.asks(headers.get_all(b"upgrade"), headers.get_all(b"connection")):
-            wshandshake.check(
-                request.method,
-                request.version,
-                request.length,
-                keys=headers.get_all(b"sec-websocket-key"),
-                versions=headers.get_all(b"sec-websocket-version"),
-            )
-            request.websocket = True
+        request = course.request
+        course.dress = Dress(request.headers, None)
+        found = jsonp.read(request, course.route or _NO_ROUTE)
+        if found is not None:
+            script, course.request = found
+            course.dress = Dress(request.headers, script)
+        return course.request
 
     def _route(self, request: Request) -> Route | None:
         headers = request.headers
@@ -169,31 +168,46 @@ class RequestFlow:
         token = request.headers.get(b"grip-sig")
         return token is not None and upstream.trusts(token, self._clock.wall())
 
-    async def _ask(
-        self, exchange: Exchange, request: Request, route: Route
-    ) -> tuple[Response, Target]:
-        trusted = self._trusts(request)
+    def _to_origin(self, request: Request, route: Route, *, trusted: bool) -> Request:
         if not trusted and request.headers.marks & fields.CONTENT_TYPE:
-            self._refuse_events(request, route)
+            _refuse_events(request, route)
         if not isinstance(request.body, bytes):
             request.body = KeptBody(request.body)
-        asked = self._forwarder.to_origin(request, route, wall=self._clock.wall(), trusted=trusted)
-        return await self._fetcher.fetch(asked, route, interim=exchange.interim)
+        return self._forwarder.to_origin(request, route, wall=self._clock.wall(), trusted=trusted)
 
-    def _refuse_events(self, request: Request, route: Route) -> None:
-        """No client may speak to an over-HTTP origin as if it were us (proxying.md 6)."""
-        kind = request.headers.get(b"content-type") or b""
-        if kind.partition(b";")[0].strip().lower() == _EVENTS_TYPE and any(
-            target.over_http for target in route.targets
-        ):
-            raise RequestError(403, "Client not allowed to send WebSocket events directly.")
-
-    def _is_grip(self, response: Response, route: Route, request: Request) -> bool:
-        return (
-            instruct.is_instruct(response.headers)
-            and not route.no_grip
-            and not self._trusts(request)
+    async def _hold(
+        self, exchange: Exchange, course: "_Course", route: Route, response: Response
+    ) -> None:
+        body, target = response.body, course.target
+        assert target is not None  # it has answered
+        origin = Origin(
+            request=course.request,
+            route=route,
+            debug=self._debug(route),
+            last={},
+            dress=course.dress,
         )
+        try:
+            await self._holder.begin(exchange, origin, response, target)
+        finally:
+            # A body that was not wanted to its end must not keep its connection.
+            if not isinstance(body, bytes):
+                body.abandon()
 
-    def _origin(self, request: Request, route: Route) -> Origin:
-        return Origin(request=request, route=route, debug=self._debug(route), last={})
+
+@dataclass(slots=True, eq=False)
+class _Course:
+    """What a request has become so far, for its answer and its access line."""
+
+    request: Request
+    route: Route | None = None
+    target: Target | None = None
+    dress: Dress | None = None
+
+
+def _refuse_events(request: Request, route: Route) -> None:
+    """No client may speak to an over-HTTP origin as if it were us (proxying.md 6)."""
+    if any(target.over_http for target in route.targets):
+        for kind in request.headers.get_all(b"content-type"):
+            if kind.partition(b";")[0].strip(b" \t").lower() == _EVENTS_TYPE:
+                raise RequestError(403, _NO_EVENTS)

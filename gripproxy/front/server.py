@@ -52,12 +52,14 @@ class Server:
         self._tasks = tasks
         self._failed = failed
         self._maxconn = maxconn
-        self._date = (0, b"")
+        self._second = 0
+        self.date = b""
+        self._tell_date()
         self._parts: list[set[Connection]] = [set() for _ in range(SWEEP_PARTS)]
         self._part = 0
         self._listening: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._servers: list[asyncio.Server] = []
-        self._open = False
+        self._opening = False
         self._sweeper: asyncio.TimerHandle | None = None
 
     # Listening
@@ -68,7 +70,6 @@ class Server:
             keep_alive(sock)
         self._listening.append((sock, context))
         await self._accept(sock, context)
-        self._open = True
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(SWEEP_PERIOD / SWEEP_PARTS, self._sweep)
 
@@ -84,14 +85,19 @@ class Server:
         )
 
     def _pause_accepting(self) -> None:
-        self._open = False
         servers, self._servers = self._servers, []
         for server in servers:
             server.close()
 
     async def _resume_accepting(self) -> None:
-        for sock, context in self._listening:
-            await self._accept(sock, context)
+        try:
+            for sock, context in list(self._listening):
+                await self._accept(sock, context)
+        finally:
+            self._opening = False
+        # Much may have happened meanwhile.
+        if self.draining or len(self.connections) >= self._maxconn:
+            self._pause_accepting()
 
     # Up-calls of connections
 
@@ -100,30 +106,31 @@ class Server:
         self.connections.add(connection)
         self._parts[id(connection) // 64 % SWEEP_PARTS].add(connection)
         connection.task = self._tasks.start(connection.run(), name="client")
-        if self._open and len(self.connections) >= self._maxconn:
+        if self._servers and len(self.connections) >= self._maxconn:
             self._pause_accepting()
 
     def closed(self, connection: Connection) -> None:
         """Take note of a connection's end."""
         self.connections.discard(connection)
         self._parts[id(connection) // 64 % SWEEP_PARTS].discard(connection)
-        if not self._open and not self.draining and self._listening:
-            self._open = True
+        if not (self._servers or self._opening or self.draining):
+            self._opening = True
             self._tasks.start(self._resume_accepting(), name="resume accepting")
 
     def failed(self, connection: Connection, error: BaseException) -> None:
         """Report what no story should have let through."""
         self._failed(repr(connection), error)
 
-    def date_line(self) -> bytes:
-        """Return the line `Date: …` for this second."""
+    def _tell_date(self) -> None:
+        """Make the line `Date: …` when the second has changed."""
         second = int(self._clock.wall())
-        if self._date[0] != second:
-            self._date = (second, b"Date: %b\r\n" % format_date(second))
-        return self._date[1]
+        if second != self._second:
+            self._second = second
+            self.date = b"Date: %b\r\n" % format_date(second)
 
     def _sweep(self) -> None:
         now = self.loop.time()
+        self._tell_date()
         for connection in list(self._parts[self._part]):
             connection.overdue(now)
         self._part = (self._part + 1) % SWEEP_PARTS

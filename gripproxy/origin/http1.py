@@ -1,32 +1,28 @@
 """One connection to an origin: a request out, a response in (proxying.md 8, 10, 17).
 
 One exchange at a time. The response's head completes a future; its body is a `Pipe` unless it is
-all there by the time the head is looked at, which is the usual case for small ones.
+all there by the time the head is looked at, which is the usual case for small ones. When request
+and response are both over the connection goes back to its pool by itself.
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Protocol, cast
 
-import httptools
-
-from gripproxy.engine.pipe import Pipe
+from gripproxy.engine.pipe import ByChunks, ByLength, Incoming, Pipe, UntilClose
 from gripproxy.errors import ExchangeError, GripProxyError, OriginTimeoutError, PeerError
-from gripproxy.protocol import headers as fields
-from gripproxy.protocol import wire
-from gripproxy.protocol.headers import Field, Headers
-from gripproxy.protocol.messages import Request, Response, Source, has_body
+from gripproxy.origin import heads
+from gripproxy.origin.uploading import Upload
+from gripproxy.protocol.headers import TRANSFER_ENCODING, Headers
+from gripproxy.protocol.messages import Request, Response, has_body
 
-HEAD_MAX = 65536
-FIELDS_MAX = 200
-# A chunked request body is collected so far, so that small ones always have a length: many WSGI
-# servers read no chunked bodies (proxying.md 1).
-PREFETCH = 10_000
+HIGH_WATER = 65536
+LOW_WATER = 16384
 
 _HEAD_END = b"\r\n\r\n"
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n\x00]*))?\r\n")
+_BEGINNING = b"HTTP/1."
 _LENGTHLESS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+_HEAD_KINDS = frozenset((heads.TOO_LARGE, heads.TOO_MANY))
 
 Interim = Callable[[int, bytes, Headers], None]
 
@@ -49,72 +45,50 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_blocked",
         "_buffer",
-        "_chunked_out",
-        "_codings",
-        "_done",
-        "_error",
         "_head",
-        "_headers",
+        "_incoming",
         "_interim",
-        "_left",
-        "_marks",
+        "_keeps",
         "_method",
         "_owner",
-        "_parser",
         "_paused",
-        "_pipe",
-        "_prefetch",
-        "_prefix",
-        "_reason",
         "_sent",
-        "_status",
-        "_trailers",
         "_unanswered",
         "_upload",
-        "_version",
         "_websocket",
+        "_whole",
         "busy",
         "key",
         "since",
         "transport",
-        "used",
+        "write",
     )
 
     def __init__(self, owner: Owner, key: object) -> None:
         self._owner = owner
         self.key = key
         self.transport: asyncio.Transport
+        self.write: Callable[[bytes], None] = _nowhere
         self.busy = False
-        self.used = False  # whether it has served an exchange before
+        # Idle: since when. Busy: when the present silence was seen first; 0: not yet.
         self.since = 0.0
-        self._parser: httptools.HttpResponseParser | None = None
-        self._buffer = b""
-        self._headers: list[Field] = []
-        self._marks = 0
-        self._trailers: list[Field] | None = None
-        self._reset()
-
-    def _reset(self) -> None:
-        self._head: asyncio.Future[Response] | None = None
-        self._pipe: Pipe | None = None
-        self._left: int | None = None  # bytes of body to come, where a length says so
-        self._codings = False
-        self._done = False  # the response is whole
-        self._sent = False  # the request is whole
-        self._blocked = False  # much of it waits to be written
-        self._unanswered = True
-        self._upload: Source | None = None
-        self._chunked_out = False
-        self._prefetch: list[bytes] | None = None
-        self._prefix = b""
-        self._interim: Interim | None = None
-        self._error: GripProxyError | None = None
         self._paused = False
+        self._blocked = False  # much of the request waits to be written
+        self._buffer = b""
         self._method = b""
         self._websocket = False
-        self._status = 0
-        self._reason = b""
-        self._version = 1
+        self._interim: Interim | None = None
+        self._sent = True  # the request is whole
+        self._keeps = False  # the origin keeps the connection
+        self._between()
+
+    def _between(self) -> None:
+        """Have no exchange."""
+        self._head: asyncio.Future[Response] | None = None
+        self._incoming: Incoming | None = None  # the body
+        self._upload: Upload | None = None
+        self._unanswered = True
+        self._whole = False  # the response is whole
 
     def __repr__(self) -> str:
         return f"<origin Connection {self.key!r} {'busy' if self.busy else 'idle'}>"
@@ -129,23 +103,28 @@ class Connection(asyncio.Protocol):
             OriginTimeoutError: nothing came for too long.
             GripProxyError: the request's own body broke off.
         """
-        self._reset()
         self.busy = True
-        self.since = self._owner.loop.time()
+        self.since = 0.0
         self._method = request.method
         self._websocket = request.websocket
         self._interim = interim
-        self._head = self._owner.loop.create_future()
-        self._send(request)
+        head: asyncio.Future[Response] = self._owner.loop.create_future()
+        self._head = head
         try:
-            response = await self._head
+            self._send(request)
+            response = await head
         except BaseException:
-            self.abort()
+            # If it has gone back to the pool since, it is none of ours any more.
+            if self._head is head:
+                self.abort()
             raise
         body = response.body
-        if isinstance(body, Pipe) and body.whole and not self._trailers:
-            response.body = body.take()
-            response.length = len(response.body)
+        if not isinstance(body, bytes):
+            assert isinstance(body, Pipe)
+            if body.whole:
+                response.body = body.take()
+                response.length = len(response.body)
+                response.trailers = body.trailers
         return response
 
     def _send(self, request: Request) -> None:
@@ -157,22 +136,18 @@ class Connection(asyncio.Protocol):
             request.headers.encode(),
         )
         body = request.body
-        if isinstance(body, bytes):
-            self._sent = True
-            if body:
-                self.transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
-            elif request.method in _LENGTHLESS or request.websocket:
-                self.transport.write(head + b"\r\n")
-            else:
-                self.transport.write(head + b"Content-Length: 0\r\n\r\n")
+        if not isinstance(body, bytes):
+            self._sent = False
+            self._upload = Upload(self, body)
+            self._upload.start(head, request.length)
             return
-        self._upload = body
-        if request.length is not None:
-            self.transport.write(b"%bContent-Length: %d\r\n\r\n" % (head, request.length))
+        self._sent = True
+        if body:
+            self.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+        elif request.method in _LENGTHLESS or request.websocket:
+            self.write(head + b"\r\n")
         else:
-            self._prefix = head
-            self._prefetch = []
-        body.start(self)
+            self.write(head + b"Content-Length: 0\r\n\r\n")
 
     def detach(self) -> tuple[asyncio.Transport, bytes]:
         """Give up the transport after a 101, with the frames that have come already."""
@@ -181,36 +156,15 @@ class Connection(asyncio.Protocol):
         self._owner.lost(self)
         return self.transport, early
 
-    # As the receiver of the request's body
+    # As the owner of the request's body
 
-    def body_piece(self, piece: bytes) -> None:
-        """Send a piece of the request's body on."""
-        self.since = self._owner.loop.time()
-        if self._prefetch is not None:
-            self._prefetch.append(piece)
-            if sum(map(len, self._prefetch)) >= PREFETCH:
-                self._chunked_out = True
-                body = b"".join(self._prefetch)
-                self._prefetch = None
-                head = b"%bTransfer-Encoding: chunked\r\n\r\n" % self._prefix
-                self.transport.write(head + wire.chunk(body))
-            return
-        self.transport.write(wire.chunk(piece) if self._chunked_out else piece)
-
-    def body_end(self, trailers: Headers | None) -> None:
-        """Finish the request; its trailers are dropped."""
-        if self._prefetch is not None:
-            body = b"".join(self._prefetch)
-            self._prefetch = None
-            head = b"%bContent-Length: %d\r\n\r\n" % (self._prefix, len(body))
-            self.transport.write(head + body)
-        elif self._chunked_out:
-            self.transport.write(wire.LAST_CHUNK)
+    def upload_ended(self) -> None:
+        """Take note that all of the request has been sent."""
         self._sent = True
         self._upload = None
-        self._maybe_idle()
+        self.since = 0.0  # from now on silence is the origin's
 
-    def body_failed(self, error: GripProxyError) -> None:
+    def upload_failed(self, error: GripProxyError) -> None:
         """Give the exchange up: half a request must never look whole."""
         self._upload = None
         self._fail(error)
@@ -218,6 +172,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._blocked = True
+        self.since = 0.0
         if self._upload is not None:
             self._upload.pause()
 
@@ -230,39 +185,51 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast("asyncio.Transport", transport)
-        transport.set_write_buffer_limits(high=65536, low=16384)
+        self.write = transport.write
+        transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
 
     def data_received(self, data: bytes) -> None:
-        if self._status == 101:
-            self._buffer += data  # frames; whoever takes the WebSocket over takes them too
+        if self._whole or not self.busy:
+            if self._websocket and self.busy:
+                self._buffer += data  # frames; whoever takes the WebSocket over takes them too
+            else:
+                self.abort()  # nobody asked: what it means cannot be known
             return
-        if not self.busy or self._done:
-            self.abort()  # nobody asked: what it means cannot be known
-            return
-        self.since = self._owner.loop.time()
+        self.since = 0.0
         self._unanswered = False
         try:
-            while data:
-                data = self._take_head(data) if self._pipe is None else self._take_body(data)
-        except httptools.HttpParserError as error:
-            self._invalid(_reason(error))
+            incoming = self._incoming
+            if incoming is None:
+                self._take_head(data)
+            else:
+                rest = incoming.feed(data)
+                if incoming.whole:
+                    self._end_response(surplus=bool(rest))
         except PeerError as error:
             self._invalid(error.text)
 
     def eof_received(self) -> bool:
-        if self._pipe is not None and not self._done and self._left is None and not self._codings:
-            self._complete(reusable=False)
+        incoming = self._incoming
+        if isinstance(incoming, UntilClose) and not self._whole:
+            incoming.finish()
+            self._end_response(surplus=True)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        text = "closed the connection before responding."
-        if self._pipe is not None:
+        self.write = _nowhere
+        if self._incoming is not None:
+            kind = "http_response_incomplete"
             text = "closed the connection in the middle of its response."
+        else:
+            kind = "connection_terminated"
+            text = "closed the connection before responding."
+        upload = self._upload
         self._fail(
             ExchangeError(
-                "connection_terminated" if self._pipe is None else "http_response_incomplete",
+                kind,
                 text,
                 unsent=self._blocked or not self._sent,
+                unwritten=upload is not None and upload.unwritten,
                 unanswered=self._unanswered,
             )
         )
@@ -270,202 +237,107 @@ class Connection(asyncio.Protocol):
 
     # The response
 
-    def _take_head(self, data: bytes) -> bytes:
+    def _take_head(self, data: bytes) -> None:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        end = data.find(_HEAD_END, 0, HEAD_MAX)
-        if end < 0:
-            if len(data) >= HEAD_MAX:
-                raise PeerError("its header is too large")
-            self._buffer = data
-            return b""
-        end += 4
-        found = _STATUS.match(data)
-        if found is None:
+        while data:
+            end = data.find(_HEAD_END, 0, heads.HEAD_MAX)
+            if end < 0:
+                self._keep_start(data)
+                return
+            end += 4
+            version, status, reason, headers = heads.read(data[:end])
+            rest = data[end:]
+            if status >= 200 or (status == 101 and self._websocket):
+                response = Response(
+                    status=status,
+                    reason=reason,
+                    headers=headers,
+                    length=heads.length(headers),
+                    version=version,
+                )
+                self._answer(response, rest)
+                return
+            self._take_interim(status, reason, headers)
+            data = rest
+
+    def _keep_start(self, data: bytes) -> None:
+        """Keep the beginning of a head, if it can be one."""
+        if data[: len(_BEGINNING)] != _BEGINNING[: len(data)]:
             raise PeerError("invalid status line")
-        self._version = 1 if found[1] == b"1" else 0
-        self._status = status = int(found[2])
-        self._reason = found[3] or b""
-        self._parse_fields(data[:end], status)
-        rest = data[end:]
-        if status == 101 and self._websocket:
-            self._buffer = rest
-            self._answer(status, b"")
-            return b""
-        if status < 200:
-            self._take_interim(status)
-        else:
-            self._answer(status, rest)
-        return rest
+        if len(data) >= heads.HEAD_MAX:
+            raise PeerError(heads.TOO_LARGE)
+        self._buffer = data
 
-    def _parse_fields(self, head: bytes, status: int) -> None:
-        self._headers = []
-        self._marks = 0
-        self._trailers = None
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
-        try:
-            self._parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            self._parser = None
-        if not has_body(self._method, status):
-            self._parser = None  # it would wait for a body, or has stopped
-
-    def on_header(self, text: bytes, value: bytes) -> None:
-        """Take a field of the head, or a trailer."""
-        name = fields.name(text)
-        if self._trailers is not None:
-            self._trailers.append((name, value.strip(b" \t")))
-            return
-        if len(self._headers) >= FIELDS_MAX:
-            raise PeerError("too many header fields")
-        self._marks |= name.mark
-        self._headers.append((name, value.strip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        """Take note that fields from now on are trailers."""
-        self._trailers = []
-
-    def _take_interim(self, status: int) -> None:
+    def _take_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         if status == 101:
             raise PeerError("101 without a request to upgrade")
         if status != 100 and self._interim is not None:
-            self._interim(status, self._reason, Headers.of(self._headers, self._marks))
-        self._parser = None
+            self._interim(status, reason, headers)
 
-    def _answer(self, status: int, rest: bytes) -> None:
+    def _answer(self, response: Response, rest: bytes) -> None:
         """Complete the future with the head; the body's framing is settled here."""
-        headers = Headers.of(self._headers, self._marks)
-        length = self._length(headers)
-        nature = has_body(self._method, status)
-        response = Response(
-            status=status,
-            reason=self._reason,
-            headers=headers,
-            length=length,
-            version=self._version,
-        )
-        waiting = self._head
-        if not nature or length == 0:
-            self._pipe = None
-            self._left = 0
-            self._complete(reusable=not rest)
+        self._keeps = heads.keeps_alive(response.headers, response.version)
+        head = self._head
+        assert head is not None
+        length = response.length
+        if response.status == 101:
+            self._buffer = rest
+            self._whole = True
+        elif not has_body(self._method, response.status):
+            self._end_response(surplus=bool(rest))
+        elif length is not None and len(rest) >= length:
+            response.body = rest[:length]
+            self._end_response(surplus=len(rest) > length)
         else:
-            response.body = self._pipe = Pipe(self)
-            self._left = length
-        if waiting is not None and not waiting.done():
-            waiting.set_result(response)
+            incoming = response.body = self._incoming = self._body(response)
+            rest = incoming.feed(rest)
+            if incoming.whole:
+                self._end_response(surplus=bool(rest))
+        if not head.done():
+            head.set_result(response)
 
-    def _length(self, headers: Headers) -> int | None:
-        """Return the body's length by RFC 9112 6.3, or None; refuse all that is ambiguous."""
-        marks = headers.marks
-        self._codings = bool(marks & fields.TRANSFER_ENCODING)
-        if not marks & (fields.TRANSFER_ENCODING | fields.CONTENT_LENGTH):
-            return None
-        codings = headers.get_all(b"transfer-encoding") if self._codings else []
-        lengths = headers.get_all(b"content-length")
-        if codings:
-            if lengths or len(codings) > 1 or codings[0].lower() != b"chunked":
-                raise PeerError("ambiguous or unknown Transfer-Encoding")
-            return None
-        if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18:
-            raise PeerError("invalid Content-Length")
-        return int(lengths[0])
+    def _body(self, response: Response) -> Incoming:
+        if response.length is not None:
+            return ByLength(self, response.length)
+        if response.headers.marks & TRANSFER_ENCODING:
+            # RFC 9112 6.1: an origin of HTTP/1.0 that frames so is not to be trusted further.
+            self._keeps = self._keeps and response.version == 1
+            return ByChunks(self, heads.HEAD_MAX)
+        return UntilClose(self)
 
-    def _take_body(self, data: bytes) -> bytes:
-        if self._done:
-            self._surplus()
-            return b""
-        assert self._parser is not None
-        if self._left is not None:
-            piece = data if len(data) <= self._left else data[: self._left]
-            self._left -= len(piece)
-            self._parser.feed_data(piece)
-            if self._left == 0 and not self._done:
-                self._complete(reusable=True)
-            if len(piece) < len(data):
-                self._surplus()
-            return b""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            if not self.whole:
-                raise
-            self._surplus()
-        return b""
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the response has come."""
-        return self._done
-
-    def on_message_begin(self) -> None:
-        """Take note of bytes behind a whole response, if that is what they are."""
-        if self._done:
-            self._surplus()
-
-    def on_body(self, piece: bytes) -> None:
-        """Take a piece of the body."""
-        if self._pipe is not None and not self._done:
-            self._pipe.put(piece)
-
-    def on_message_complete(self) -> None:
-        """Take note that the message is over, where a body was awaited."""
-        if self._pipe is not None and not self._done:
-            self._complete(reusable=True)
-
-    def _complete(self, *, reusable: bool) -> None:
-        self._done = True
-        if self._pipe is not None:
-            trailers = self._trailers
-            self._pipe.finish(Headers(((n.text, v) for n, v in trailers)) if trailers else None)
-        if self._status == 101:
-            return
-        if not reusable or not self._keeps_alive():
-            self.transport.close()
-            return
-        self._maybe_idle()
-
-    def _keeps_alive(self) -> bool:
-        if not self._marks & fields.CONNECTION:
-            return self._version == 1
-        named = fields.tokens([v for f, v in self._headers if f.mark & fields.CONNECTION])
-        return b"close" not in named and (self._version == 1 or b"keep-alive" in named)
-
-    def _maybe_idle(self) -> None:
-        """Go back to the pool when both directions are over."""
-        if self._done and self._sent and self.busy and not self.transport.is_closing():
+    def _end_response(self, *, surplus: bool) -> None:
+        """Go back to the pool, or end: behind an early response, or one with bytes behind it."""
+        self._whole = True
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.abandon()
+        unsent = not self._sent or self.transport.get_write_buffer_size()
+        if surplus or unsent or not self._keeps:
+            self.abort()
+        elif not self.transport.is_closing():
             self.busy = False
-            self.used = True
-            self._headers = []
-            self._head = None
-            self._pipe = None
+            self._between()
             if self._paused:
                 self.resume_body()
             self.since = self._owner.loop.time()
             self._owner.idle(self)
 
-    def _surplus(self) -> None:
-        """Drop bytes behind a response, and the connection with them."""
-        self.abort()
-
     # Failures
 
-    def _invalid(self, text: str) -> None:
+    def _invalid(self, reason: str) -> None:
         kind = "http_protocol_error"
-        if "too large" in text or "too many" in text:
+        if reason in _HEAD_KINDS:
             kind = "http_response_header_section_size"
-        self._fail(ExchangeError(kind, f"sent an invalid response: {text}."))
+        self._fail(ExchangeError(kind, f"sent an invalid response: {reason}."))
         self.abort()
 
     def _fail(self, error: GripProxyError) -> None:
-        head, pipe = self._head, self._pipe
-        if pipe is not None:
-            if not self._done:
-                pipe.fail(error)
-        elif head is not None and not head.done():
-            head.set_exception(error)
+        if self._head is not None and not self._head.done():
+            self._head.set_exception(error)
+        elif self._incoming is not None:
+            self._incoming.fail(error)
         upload, self._upload = self._upload, None
         if upload is not None:
             upload.abandon()
@@ -476,9 +348,13 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now: float, limit: float) -> None:
         """Fail the exchange if the origin has been silent for `limit` seconds."""
-        if self.busy and not self._done and not self._paused and now - self.since > limit:
-            seconds = f"{limit:g}"
-            text = f"did not respond within {seconds} seconds."
+        waits_for_client = self._paused or (self._upload is not None and not self._blocked)
+        if self._whole or waits_for_client:
+            return
+        if self.since == 0.0:
+            self.since = now
+        elif now - self.since > limit:
+            text = f"did not respond within {limit:g} seconds."
             self._fail(OriginTimeoutError("http_response_timeout", text))
             self.abort()
 
@@ -486,7 +362,7 @@ class Connection(asyncio.Protocol):
 
     def pause_body(self) -> None:
         """Read nothing more for now."""
-        if not self._paused and not self._done and not self.transport.is_closing():
+        if not self._paused and not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
 
@@ -494,7 +370,7 @@ class Connection(asyncio.Protocol):
         """Read on."""
         if self._paused and not self.transport.is_closing():
             self._paused = False
-            self.since = self._owner.loop.time()
+            self.since = 0.0
             self.transport.resume_reading()
 
     def abandon_body(self) -> None:
@@ -505,8 +381,5 @@ class Connection(asyncio.Protocol):
         """Nothing is to be done: the body comes by itself."""
 
 
-def _reason(error: httptools.HttpParserError) -> str:
-    cause = error.__context__ or error.__cause__
-    if isinstance(cause, PeerError):
-        return cause.text
-    return str(error).lower()
+def _nowhere(_: bytes) -> None:
+    """Write to an origin that is gone."""

@@ -6,11 +6,14 @@ connection that turns out dead before a byte of a response came is replaced once
 
 import asyncio
 import ipaddress
+import select
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 
-from gripproxy.errors import ConnectError, ExchangeError
+from gripproxy.errors import ConnectError, ExchangeError, OriginError
+from gripproxy.flow.bodies import KeptBody
 from gripproxy.origin import websocket
 from gripproxy.origin.http1 import Connection, Interim
 from gripproxy.protocol import wshandshake
@@ -21,14 +24,19 @@ from gripproxy.protocol.routes import Target
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 # Over-HTTP POSTs must not meet a server that closes its idle connection (websockets.md 4.8).
 OVER_HTTP_IDLE = 4.0
+# A connection that has been idle for longer is looked at before a request goes out on it that
+# could not be sent twice: its end may have come a moment ago.
+LOOK_AFTER = 0.1
 
-# Connection errors by cause: the type of RFC 9209 and words for the operator.
+# Connection errors by cause: the type of RFC 9209 and words for the operator. A ValueError is a
+# name that cannot be looked up, or asked a certificate for.
 _CAUSES: tuple[tuple[type[BaseException], str, str], ...] = (
     (ConnectionRefusedError, "connection_refused", "connection refused"),
     (socket.gaierror, "dns_error", "name not found"),
     (ssl.SSLCertVerificationError, "tls_certificate_error", "certificate not accepted"),
     (ssl.SSLError, "tls_protocol_error", "TLS handshake failed"),
     (TimeoutError, "connection_timeout", "timed out while connecting"),
+    (ValueError, "dns_error", "no valid name"),
     (ConnectionResetError, "connection_terminated", "connection reset while connecting"),
     (OSError, "destination_ip_unroutable", "not reachable"),
 )
@@ -46,7 +54,7 @@ class Limits:
 
 
 class Pool:
-    """Connections to origins: satisfies `flow.ports.Origin` for targets of TCP and Unix sockets."""
+    """Connections to origins: satisfies `flow.ports.Origin` for TCP and Unix sockets."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self.loop = loop
@@ -63,22 +71,30 @@ class Pool:
         """Send one request to one target; see `flow.ports.Origin`."""
         key = self._key(request, target)
         fresh_enough = OVER_HTTP_IDLE if request.over_http else self._limits.idle
-        connection = self._take(key, fresh_enough)
-        if connection is not None:
-            try:
-                return await connection.exchange(request, interim)
-            except ExchangeError as error:
-                if not _may_repeat(request, error):
-                    raise
-        connection = await self._connect(key, request, target)
-        return await connection.exchange(request, interim)
+        connection = self._take(key, fresh_enough, request)
+        try:
+            if connection is not None:
+                try:
+                    return await connection.exchange(request, interim)
+                except ExchangeError as error:
+                    if not _may_repeat(request, error):
+                        raise
+            connection = await self._connect(key, request, target)
+            return await connection.exchange(request, interim)
+        except OriginError as error:
+            _blame(error, target)
+            raise
 
     async def connect(self, request: Request, target: Target) -> websocket.Socket | Response:
         """Open a WebSocket to one target; see `flow.ports.Origin`."""
         compress = self._limits.compression
         asked, key = websocket.handshake(request, compress=compress)
-        connection = await self._connect(self._key(request, target), request, target)
-        response = await connection.exchange(asked, None)
+        try:
+            connection = await self._connect(self._key(request, target), request, target)
+            response = await connection.exchange(asked, None)
+        except OriginError as error:
+            _blame(error, target)
+            raise
         if response.status != 101:
             return response
         transport, early = connection.detach()
@@ -97,30 +113,45 @@ class Pool:
     def _key(self, request: Request, target: Target) -> object:
         if not target.ssl:
             return (target.host, target.port, request.authority)
-        return (target.host, target.port, request.authority, target.insecure, target.client_cert)
+        verified = target.insecure, target.trust_connect_host, target.client_cert
+        return (target.host, target.port, request.authority, verified)
 
-    def _take(self, key: object, fresh_enough: float) -> Connection | None:
+    def _take(self, key: object, fresh_enough: float, request: Request) -> Connection | None:
         idle = self._idle.get(key)
+        if idle is None:
+            return None
         now = self.loop.time()
+        look_after = fresh_enough
+        if not isinstance(request.body, bytes) or request.method not in _IDEMPOTENT:
+            look_after = LOOK_AFTER
         while idle:
             connection = idle.pop()
             self._count -= 1
             if connection.transport.is_closing():
                 continue
-            if now - connection.since <= fresh_enough:
+            idle_for = now - connection.since
+            if idle_for <= look_after or (idle_for <= fresh_enough and not _has_input(connection)):
                 return connection
-            connection.transport.close()
+            connection.abort()
         return None
 
     # Up-calls of connections
 
     def idle(self, connection: Connection) -> None:
         """Keep a connection for the next exchange with its key."""
-        if self._count >= self._limits.size:
-            connection.transport.close()
-            return
-        self._idle.setdefault(connection.key, []).append(connection)
+        idle = self._idle.get(connection.key)
+        if idle is None:
+            idle = self._idle[connection.key] = []
+        idle.append(connection)
         self._count += 1
+        if self._count > self._limits.size:
+            self._evict()
+
+    def _evict(self) -> None:
+        """Make room: a client can name many hosts, and none must keep the others out."""
+        idle = next(found for found in self._idle.values() if found)
+        self._count -= 1
+        idle.pop(0).abort()
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -138,7 +169,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._limits.connect_timeout):
                 connection = await self._open(key, request, target)
-        except OSError as error:  # TimeoutError and ssl.SSLError are among them
+        except (OSError, ValueError) as error:  # TimeoutError and ssl.SSLError are among them
             for cause, kind, text in _CAUSES:
                 if isinstance(error, cause):
                     raise ConnectError(kind, f"{target}: {text}") from error
@@ -155,27 +186,34 @@ class Pool:
         if target.kind == "unix":
             _, connection = await self.loop.create_unix_connection(make, target.host)
             return connection
-        host = target.host
-        if target.untrusted:
-            host = await self._public_address(target)
-        if not target.ssl:
-            _, connection = await self.loop.create_connection(make, host, target.port)
-            return connection
-        name = target.host
-        if not target.trust_connect_host:
-            name = split_authority(request.authority)[0].decode("latin-1")
-        _, connection = await self.loop.create_connection(
-            make, host, target.port, ssl=self._context(target), server_hostname=name
-        )
-        return connection
+        context = name = None
+        if target.ssl:
+            context = self._context(target)
+            name = target.host
+            if not target.trust_connect_host:
+                name = split_authority(request.authority)[0].decode("latin-1")
+        failure: OSError | None = None
+        for address in await self._addresses(target):
+            try:
+                _, connection = await self.loop.create_connection(
+                    make, address, target.port, ssl=context, server_hostname=name
+                )
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        raise failure or OSError("no address")
 
-    async def _public_address(self, target: Target) -> str:
-        """Resolve a target that must not lead into the private network (proxying.md 7.3)."""
-        found = await self.loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        for *_, address in found:
-            if _is_private(str(address[0])):
-                raise ExchangeError("destination_ip_prohibited", "Error: Origin host/IP blocked.")
-        return str(found[0][4][0])
+    async def _addresses(self, target: Target) -> list[str]:
+        """Resolve a target; refuse what must not lead into the private network (7.3)."""
+        if _is_address(target.host):
+            addresses = [target.host]
+        else:
+            found = await self.loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            addresses = [str(address[0]) for *_, address in found]
+        if target.untrusted and any(_is_private(address) for address in addresses):
+            raise ExchangeError("destination_ip_prohibited", _BLOCKED)
+        return addresses
 
     def _context(self, target: Target) -> ssl.SSLContext:
         key = (target.insecure, target.client_cert, target.client_key)
@@ -211,11 +249,40 @@ class Pool:
             connection.abort()
 
 
+_BLOCKED = "Error: Origin host/IP blocked."
+
+
+def _blame(error: OriginError, target: Target) -> None:
+    """Let an error say whose it is, unless it says so already (proxying.md 8.2)."""
+    if not isinstance(error, ConnectError) and error.text != _BLOCKED:
+        error.blame(str(target))
+
+
 def _may_repeat(request: Request, error: ExchangeError) -> bool:
-    """Tell whether a request that met a dead pooled connection may be sent once more."""
-    if not error.unanswered:
+    """Tell whether a request that met a dead pooled connection may be sent once more (11.2)."""
+    body = request.body
+    if not error.unanswered or not (
+        isinstance(body, bytes) or (isinstance(body, KeptBody) and body.repeatable)
+    ):
         return False
-    return isinstance(request.body, bytes) and request.method in _IDEMPOTENT
+    return error.unwritten or request.method in _IDEMPOTENT
+
+
+def _has_input(connection: Connection) -> bool:
+    """Tell whether an idle connection has something to say, which can only be its end."""
+    sock = connection.transport.get_extra_info("socket")
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@lru_cache(maxsize=1024)
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 _PRIVATE = tuple(

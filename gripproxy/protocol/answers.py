@@ -35,6 +35,15 @@ def no_route() -> Response:
     return text(502, NO_ROUTE, error="destination_not_found")
 
 
+def last_hop(method: bytes) -> Response:
+    """Return the answer to a request that may not be forwarded (`Max-Forwards: 0`)."""
+    if method == b"OPTIONS":
+        return Response(status=200, reason=phrase(200), headers=Headers())
+    response = text(405, "TRACE is not answered here.", error="http_request_error")
+    response.headers = response.headers.plus((b"Allow", b"GET, HEAD, OPTIONS, POST, PUT, DELETE"))
+    return response
+
+
 def of_request_error(error: RequestError) -> Response:
     """Return the answer to a request that is malformed or over a limit."""
     kind = "proxy_loop_detected" if error.status == 508 else "http_request_error"

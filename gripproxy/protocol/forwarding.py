@@ -5,8 +5,9 @@ what has to be removed is known from the marks of their fields, and what is adde
 of a route is kept ready for a minute, with its signature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 
 from gripproxy.errors import RequestError
@@ -22,6 +23,10 @@ FEATURES = (
 )
 # How often our own value may stand in CDN-Loop before the request goes round in a circle.
 LOOPS_MAX = 5
+
+# Who may be the last to get a request, by `Max-Forwards` (RFC 9110 7.6.2).
+_BOUNDED = frozenset((b"TRACE", b"OPTIONS"))
+_HOPS_DIGITS_MAX = 9
 
 _HOP_BY_HOP = fields.CONNECTION | fields.TRANSFER_ENCODING | fields.HOP | fields.UPGRADE
 _NOT_TO_ORIGIN = (
@@ -81,6 +86,14 @@ class _Added:
     marks: int = field(default=0)
 
 
+@dataclass(slots=True)
+class _Outgoing:
+    """The fields that shared ones of a client become on a route, while what is added holds."""
+
+    added: _Added
+    headers: Headers
+
+
 class Forwarder:
     """Makes requests to origins out of clients' requests."""
 
@@ -88,7 +101,9 @@ class Forwarder:
         self._settings = settings
         self._added: dict[Route, _Added] = {}
         s = settings
-        self._always = bool(s.cdn_loop) or s.x_forwarded_for.append
+        self._always = (
+            bool(s.cdn_loop) or s.x_forwarded_for.append or s.x_forwarded_for_trusted.append
+        )
         self._protos = s.set_proto or s.set_protocol or s.accept_proto
 
     def forget_routes(self) -> None:
@@ -109,6 +124,48 @@ class Forwarder:
         Raises:
             RequestError: 508 for a request that goes round in a circle.
         """
+        target, authority = rewrite(request.target, request.authority, route)
+        return Request(
+            method=request.method,
+            target=target,
+            headers=self._outgoing(request, route, wall, trusted=trusted, internal=internal),
+            scheme=request.scheme,
+            authority=authority,
+            body=request.body,
+            length=request.length,
+            peer=request.peer,
+            websocket=request.websocket,
+        )
+
+    def _outgoing(
+        self, request: Request, route: Route, wall: float, *, trusted: bool, internal: bool
+    ) -> Headers:
+        """Return the fields that go out, made once a minute of shared ones."""
+        # hot: a client that polls says the same each time (bench/scenarios.py, proxy-plain: 3 us
+        # a request less, with the lines that `Headers.encode` then keeps).
+        derived = request.headers.derived
+        if (
+            derived is None
+            or self._always
+            or request.websocket
+            or trusted
+            or internal
+            or request.headers.marks & fields.MAX_FORWARDS
+            or (self._protos and request.scheme == b"https")
+        ):
+            return self._made(request, route, wall, trusted=trusted, internal=internal)
+        added = self._added_to(route, wall, grip=not route.no_grip)
+        known = derived.get(route)
+        if isinstance(known, _Outgoing) and known.added is added:
+            return known.headers
+        made = self._made(request, route, wall, trusted=trusted, internal=internal).share()
+        derived[route] = _Outgoing(added, made)
+        return made
+
+    def _made(
+        self, request: Request, route: Route, wall: float, *, trusted: bool, internal: bool
+    ) -> Headers:
+        """Make the fields that go out by the steps of proxying.md 4."""
         headers = request.headers
         marks = headers.marks
         grip = not (trusted or route.no_grip)
@@ -122,11 +179,12 @@ class Forwarder:
         if route.headers or route.orig_headers:
             headers = self._own_fields(request, route, trusted=trusted)
             marks = headers.marks
-        named = _named(headers) if marks & fields.CONNECTION else None
         kept = [f for f in headers.fields if not f[0].mark & removed]
-        if named:
-            kept = [f for f in kept if f[0].lower not in named]
+        if request.headers.marks & fields.CONNECTION:
+            kept = _without_named(kept, request.headers, route)
         marks &= ~removed
+        if marks & fields.MAX_FORWARDS and request.method in _BOUNDED:
+            kept = _one_hop_less(kept)
         if (
             self._always
             or marks & (fields.FORWARDED | fields.CDN_LOOP)
@@ -141,18 +199,7 @@ class Forwarder:
             kept += added.fields
         if request.websocket:
             kept = _offer_grip(kept, grip=not route.no_grip)
-        target, authority = rewrite(request.target, request.authority, route)
-        return Request(
-            method=request.method,
-            target=target,
-            headers=Headers.of(kept, marks | added.marks),
-            scheme=request.scheme,
-            authority=authority,
-            body=request.body,
-            length=request.length,
-            peer=request.peer,
-            websocket=request.websocket,
-        )
+        return Headers.of(kept, marks | added.marks)
 
     def signature(self, route: Route, wall: float) -> bytes:
         """Return the `Grip-Sig` of a route, empty if it does not sign."""
@@ -241,11 +288,31 @@ class Forwarder:
         return kept
 
 
+def hops_left(request: Request) -> int | None:
+    """Return how often a request may still be forwarded, None if as often as one likes."""
+    if request.method not in _BOUNDED or not request.headers.marks & fields.MAX_FORWARDS:
+        return None
+    return _hops(request.headers.get(b"max-forwards") or b"")
+
+
+def takes_trailers(request: Request) -> bool:
+    """Tell whether a client takes trailers (RFC 9110 10.1.4)."""
+    if request.version == 0 or not request.headers.marks & fields.HOP:
+        return False
+    return b"trailers" in fields.tokens(request.headers.get_all(b"te"))
+
+
 def for_target(request: Request, target: Target) -> Request:
     """Return the request as one target gets it: its own `Host` (proxying.md 7.2)."""
     if not target.host_field:
         return request
-    return with_changes(request, authority=target.host_field.lower())
+    return with_changes(request, authority=_plain_host(target.host_field, secure=target.ssl))
+
+
+@lru_cache(maxsize=256)
+def _plain_host(host: bytes, *, secure: bool) -> bytes:
+    """Return a host of the routes file as it is sent: lower case, without the default port."""
+    return host.lower().removesuffix(b":443" if secure else b":80")
 
 
 def with_changes(
@@ -271,7 +338,8 @@ def with_changes(
 def rewrite(target: bytes, authority: bytes, route: Route) -> tuple[bytes, bytes]:
     """Step 1: `as_host`, `path_rem`, `replace_beg`; return target and authority."""
     if route.as_host:
-        authority = route.as_host.lower()
+        secure = bool(route.targets) and route.targets[0].ssl
+        authority = _plain_host(route.as_host, secure=secure)
     if route.replace_beg is not None:
         target = route.replace_beg + target[len(route.path_beg) :]
     elif route.path_rem > 0:
@@ -298,16 +366,26 @@ def logical_address(request: Request, rule: AddressRule) -> str:
         return request.peer
 
 
-def to_client(response: Response) -> Response:
-    """Take the hop-by-hop fields off a relayed response (proxying.md 10.1, 17)."""
+def to_client(response: Response, *, trailers: bool = False) -> Response:
+    """Take the hop-by-hop fields off a relayed response (proxying.md 10.1, 17).
+
+    `Trailer` stays for a client that takes `trailers`.
+    """
     headers = response.headers
     if headers.marks & _HOP_BY_HOP:
-        named = _named(headers) if headers.marks & fields.CONNECTION else None
-        headers = headers.without_marks(_HOP_BY_HOP)
-        if named:
-            headers = headers.without(*named)
+        announced = headers.get_all(b"trailer") if trailers else []
+        headers = end_to_end(headers)
+        if announced:
+            headers = headers.plus(*((b"Trailer", value) for value in announced))
         response.headers = headers
     return response
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """Return the fields less those that are for one connection alone (RFC 9110 7.6.1)."""
+    named = _named(headers) if headers.marks & fields.CONNECTION else None
+    headers = headers.without_marks(_HOP_BY_HOP)
+    return headers.without(*named) if named else headers
 
 
 def _named(headers: Headers) -> set[bytes]:
@@ -318,9 +396,28 @@ def _named(headers: Headers) -> set[bytes]:
     }
 
 
-def _addresses(values: "Sequence[bytes] | object") -> list[bytes]:
-    assert not isinstance(values, bytes)
-    return [part for part in fields.split_list(values) if part]  # type: ignore[arg-type]
+def _without_named(kept: list[Field], client: Headers, route: Route) -> list[Field]:
+    """Leave out what the client's `Connection` names; the route's own fields come after it."""
+    named = _named(client).difference(text.lower() for text, _ in route.headers)
+    return [f for f in kept if f[0].lower not in named] if named else kept
+
+
+def _one_hop_less(kept: list[Field]) -> list[Field]:
+    """Count this proxy in `Max-Forwards`."""
+    return [
+        (f, b"%d" % max(0, hops - 1))
+        if f.mark & fields.MAX_FORWARDS and (hops := _hops(value)) is not None
+        else (f, value)
+        for f, value in kept
+    ]
+
+
+def _hops(value: bytes) -> int | None:
+    return int(value) if value.isdigit() and len(value) <= _HOPS_DIGITS_MAX else None
+
+
+def _addresses(values: Iterable[bytes]) -> list[bytes]:
+    return [part for part in fields.split_list(values) if part]
 
 
 def _offer_grip(kept: list[Field], *, grip: bool) -> list[Field]:

@@ -111,11 +111,20 @@ def name(text: bytes) -> Name:
 
 Field = tuple[Name, bytes]
 
+# The key of the lines in what is derived of shared fields.
+_LINES = "lines"
+
 
 class Headers:
-    """An ordered list of fields. Treat it as a value: methods return new ones."""
+    """An ordered list of fields. Treat it as a value: methods return new ones.
 
-    __slots__ = ("fields", "marks")
+    Peers say the same again and again: the heads of a poll, of a hold's instruct. Whoever reads
+    heads may keep what he has read and give the same object for the same bytes. Such an object is
+    *shared*: `derived` is a place for what others make of it, each under a key of his own, so that
+    this is made once as well. It is None for all others, which are not worth the memory.
+    """
+
+    __slots__ = ("derived", "fields", "marks")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.fields: list[Field] = [(name(text), value) for text, value in pairs]
@@ -123,6 +132,7 @@ class Headers:
         for field in self.fields:
             marks |= field[0].mark
         self.marks = marks
+        self.derived: dict[object, object] | None = None
 
     @classmethod
     def of(cls, fields: list[Field], marks: int) -> "Headers":
@@ -130,7 +140,14 @@ class Headers:
         headers = cls.__new__(cls)
         headers.fields = fields
         headers.marks = marks
+        headers.derived = None
         return headers
+
+    def share(self) -> "Headers":
+        """Make this a shared object, and return it."""
+        if self.derived is None:
+            self.derived = {}
+        return self
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         return ((field.text, value) for field, value in self.fields)
@@ -187,9 +204,17 @@ class Headers:
 
     def encode(self) -> bytes:
         """Return the field lines, each with its line end."""
+        derived = self.derived
+        if derived is not None:
+            lines = derived.get(_LINES)
+            if isinstance(lines, bytes):
+                return lines
         if not self.fields:
             return b""
-        return b"\r\n".join([field.line + value for field, value in self.fields]) + b"\r\n"
+        lines = b"\r\n".join([field.line + value for field, value in self.fields]) + b"\r\n"
+        if derived is not None:
+            derived[_LINES] = lines
+        return lines
 
 
 # Grammar

@@ -89,7 +89,11 @@ class Request:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Response:
-    """A response. `length` as in `Request`; `version` is the origin's minor one."""
+    """A response. `length` as in `Request`; `version` is the origin's minor one.
+
+    Where a status or a method forbids a body, `length` is what the header fields say of it.
+    `trailers` are those of a body that is bytes; a `Source` tells its own at its end.
+    """
 
     status: int
     reason: bytes
@@ -97,6 +101,7 @@ class Response:
     body: Body = b""
     length: int | None = 0
     version: int = 1
+    trailers: Headers | None = None
 
 
 _PORT_DIGITS_MAX = 16
