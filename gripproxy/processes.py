@@ -215,21 +215,27 @@ class Parent:
 
     async def _care(self, index: int, first: asyncio.Future[None]) -> None:
         """Start a worker, and another in its place whenever it ends; tell of the first."""
-        while not self._stopping:
-            cause = await self._one_life(index, first)
-            if not first.done():
-                first.set_exception(WorkerError(index, cause))
-                return
+        try:
+            while not self._stopping:
+                await self._one_life(index, first)
+        except WorkerError as error:
+            first.set_exception(error)
 
-    async def _one_life(self, index: int, first: asyncio.Future[None]) -> str:
-        """Start a worker and wait until it is dead; return the cause."""
+    async def _one_life(self, index: int, first: asyncio.Future[None]) -> None:
+        """Start a worker and wait until it is dead.
+
+        Raises:
+            WorkerError: none has ever served, and the next one would do no better.
+        """
         try:
             worker = await self._spawn(index)
         except OSError as error:
             cause = runtime.reason_of(error)
+            if not first.done():
+                raise WorkerError(index, cause) from error
             log.error("worker %d cannot be started: %s", index, cause)  # noqa: TRY400
             await asyncio.sleep(RESTART_SECONDS)
-            return cause
+            return
         hangs = not await self._has_news(worker)
         if worker.serves and not first.done():
             first.set_result(None)
@@ -238,14 +244,14 @@ class Parent:
         code = await worker.process.wait()
         worker.ended.set()
         worker.link.close()
-        cause = _cause(code)
-        if hangs:
-            cause = f"not ready after {READY_SECONDS:g} seconds"
-        if first.done() and not self._stopping:
-            log.error("%s died: %s; its connections are lost", worker, cause)
-            if self._loop.time() - worker.started < RESTART_SECONDS:
-                await asyncio.sleep(RESTART_SECONDS)
-        return cause
+        cause = f"not ready after {READY_SECONDS:g} seconds" if hangs else _cause(code)
+        if self._stopping:
+            return
+        if not first.done() and (hangs or code >= 0):
+            raise WorkerError(index, cause)
+        log.error("%s died: %s; its connections are lost", worker, cause)
+        if self._loop.time() - worker.started < RESTART_SECONDS:
+            await asyncio.sleep(RESTART_SECONDS)
 
     async def _spawn(self, index: int) -> _Worker:
         """Start a worker process and tell it what it needs to know."""
