@@ -31,10 +31,13 @@ from gripproxy.flow.holding import Holder
 from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
+from gripproxy.flow.polling import Waiter
 from gripproxy.flow.ports import Interim, OriginSocket
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.flow.sockets import SocketFlow
+from gripproxy.flow.sockjs import Settings as SockJsSettings
+from gripproxy.flow.sockjs import SockJs
 from gripproxy.flow.websocket import Relay
 from gripproxy.front.http1 import Connection, Limits
 from gripproxy.front.server import Server
@@ -169,6 +172,14 @@ class Front:
             clock=clock,
             access=self.access,
         )
+        self.sockjs = SockJs(
+            sockets.serve,
+            self.hub,
+            clock=clock,
+            tasks=tasks,
+            entropy=lambda: random.getrandbits(32),
+            settings=SockJsSettings(script_url=proxy.sockjs_url, sessions_max=maxconn),
+        )
         self.flow = RequestFlow(
             fetcher,
             self.forwarder,
@@ -183,6 +194,7 @@ class Front:
                 upstream=Verifier(proxy.upstream_key) if proxy.upstream_key else None,
             ),
             serve_socket=sockets.serve,
+            serve_sockjs=self.sockjs.serve,
         )
         self.server = Server(
             self.flow.serve,
@@ -324,6 +336,7 @@ class Front:
         """End what is held, spread over some seconds; requests that are answered may finish."""
         self.server.stop_accepting()
         now = self._loop.time
+        self.sockjs.drain(now())
         end = now() + seconds
         told: set[Hold | Connection] = set()
         while self.server.connections:
@@ -347,7 +360,7 @@ class Front:
         self._alarm.close()
 
 
-Hold = ResponseHold | StreamHold
+Hold = ResponseHold | StreamHold | Waiter
 
 
 def _what_ends(connection: Connection) -> Hold | Connection | None:

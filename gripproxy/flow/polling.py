@@ -123,6 +123,10 @@ class Waiter:
     def writable(self, now: float) -> None:
         """Nothing is sent in pieces."""
 
+    def drain(self, now: float) -> None:
+        """End the session because the proxy goes away."""
+        self._session.drain(now)
+
 
 class _Nobody:
     """Hears what is said before a WebSocket is open."""
@@ -203,6 +207,11 @@ class Session:
     def farewell(self) -> bytes:
         """The frame that says why a closed session is closed; empty for others."""
         return self._farewell
+
+    @property
+    def polled(self) -> bool:
+        """Whether a poll waits."""
+        return self._poll is not None
 
     # What the page asks
 

@@ -1,7 +1,8 @@
 """The story of a client request (layout.md, *A request*).
 
 1. Its route is found; without one it is answered.
-2. A WebSocket handshake goes its own way (`flow.sockets`).
+2. A WebSocket handshake goes its own way (`flow.sockets`), and so does whatever is below the
+   route's `sockjs` (`flow.sockjs`).
 3. The request is sent to the route's origin, changed as forwarding demands; its body streams.
 4. The response is GRIP: `flow.holding` takes over. Else it is relayed, its body streaming.
 
@@ -34,7 +35,7 @@ _NO_EVENTS = "Client not allowed to send WebSocket events directly."
 
 
 class ServeSocket(Protocol):
-    """Serves a WebSocket handshake that a route has taken."""
+    """Serves a WebSocket handshake that a route has taken, or a request for SockJS."""
 
     async def __call__(
         self, exchange: Exchange, route: Route, *, trusted: bool, debug: bool
@@ -66,6 +67,7 @@ class RequestFlow:
         access: Access,
         settings: Settings,
         serve_socket: ServeSocket,
+        serve_sockjs: ServeSocket,
     ) -> None:
         self._fetcher = fetcher
         self._forwarder = forwarder
@@ -74,6 +76,7 @@ class RequestFlow:
         self._access = access
         self._settings = settings
         self._serve_socket = serve_socket
+        self._serve_sockjs = serve_sockjs
         self.routes = RouteTable(())
 
     async def serve(self, exchange: Exchange) -> None:
@@ -103,9 +106,13 @@ class RequestFlow:
             self._access.broke_off(course.request, course.route, course.target)
 
     async def _respond(self, exchange: Exchange, course: "_Course") -> Response | None:
-        """Return what the request is to be answered with; None: it is held, or a WebSocket."""
+        """Return what the request is to be answered with; None: another story has taken it."""
         request = course.request
         route = course.route = self._route(request)
+        if route is not None and route.sockjs and request.path.startswith(route.sockjs):
+            trusted, debug = self._trusts(request), self._debug(route)
+            await self._serve_sockjs(exchange, route, trusted=trusted, debug=debug)
+            return None
         if self._settings.cross_origin or (route is not None and route.aco):
             request = self._dress(course)
         if route is None:

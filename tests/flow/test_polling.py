@@ -442,7 +442,7 @@ def test_what_cannot_be_carried_on_ends_the_session(play):
 
 def test_a_drain_closes_with_1012(play):
     polling = play.poll()
-    play.session.drain(play.time.now)
+    polling.held.drain(play.time.now)
     assert polling.said == (200, b'c[1012,"Connection closed"]\n')
     assert play.heard == [("lost", wsframes.RESTART)]
 
