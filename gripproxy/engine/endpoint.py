@@ -109,9 +109,9 @@ class Endpoint:
             )
         )
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int | None, reason: str = "") -> None:
         """Send a close frame, once; if the other one has come, the connection ends."""
-        self._send_close(code, reason)
+        self._send_close(wsframes.NORMAL if code is None else code, reason)
         if self._close_came:
             self.drop()
 

@@ -95,8 +95,11 @@ class Socket(Protocol):
     def send(self, opcode: int, payload: bytes, *, first: bool = True, last: bool = True) -> None:
         """Send a message, or a piece of one."""
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame, once; if the other one has come, the connection ends."""
+    def close(self, code: int | None, reason: str = "") -> None:
+        """Send a close frame, once; if the other one has come, the connection ends.
+
+        No code becomes 1000 (websockets.md 3.4).
+        """
 
     def fail(self, code: int, reason: str = "") -> None:
         """Send a close frame, unless one was sent, and end the connection soon; no up-calls."""

@@ -282,10 +282,10 @@ class SocketSession(Subscriber):
     def outside_closed(self, code: int | None, reason: str, now: float) -> None:
         """The origin closes the WebSocket, or answers a close."""
         if self.state is State.OPEN:
-            self._sink.close(_or_normal(code), reason)
+            self._sink.close(code, reason)
             self._begin_closing(State.CLOSING_IN, now)
         elif self.state is State.CLOSING_OUT:
-            self._sink.close(_or_normal(code), reason)
+            self._sink.close(code, reason)
             self._end(None, now)
 
     def outside_done(self, now: float) -> None:
@@ -460,7 +460,7 @@ class SocketSession(Subscriber):
     def _answer_close(self, now: float) -> None:
         """Answer the client's close with its own code."""
         code, reason = self._client_close
-        self._sink.close(_or_normal(code), reason)
+        self._sink.close(code, reason)
         self._end(None, now)
 
     def _begin_closing(self, state: State, now: float) -> None:
@@ -504,8 +504,3 @@ def _subscription(name: str, channel: str, names: tuple[str, ...]) -> Subscripti
 # Origins say the same to client after client, so small control messages are read once.
 _read = lru_cache(maxsize=1024)(wscontrol.read)
 _READ_MAX = 512
-
-
-def _or_normal(code: int | None) -> int:
-    """Return the code of a close that has perhaps none (3.4)."""
-    return wsframes.NORMAL if code is None else code

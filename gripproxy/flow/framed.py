@@ -72,7 +72,7 @@ class FramedSocket:
         self._inner.send(opcode, payload, first=first, last=last)
         self.blocked = self._inner.blocked
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int | None, reason: str = "") -> None:
         """Close the WebSocket."""
         self._stop()
         self._inner.close(code, reason)

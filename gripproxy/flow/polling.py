@@ -335,7 +335,7 @@ class Session:
             self._vanish()
             self._owe(self._lose)
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int | None, reason: str = "") -> None:
         """Close the session; the page cannot answer, so that is done here."""
         if self._state is not State.OPEN:
             return

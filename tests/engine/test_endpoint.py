@@ -224,6 +224,11 @@ def test_a_close_frame_is_sent_once(socket):
     assert socket.heard() == [("close", 1000, "bye")]
 
 
+def test_a_close_without_a_code_is_a_normal_one(socket):
+    socket.close(None)
+    assert socket.heard() == [("close", 1000, "")]
+
+
 def test_nothing_follows_a_close_frame(socket):
     socket.close(1000)
     socket.send(TEXT, b"late")

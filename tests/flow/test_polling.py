@@ -349,6 +349,13 @@ def test_a_close_is_told_to_the_poll_that_waits_and_answered(play):
     assert play.heard == [("close", 4001, "bye")]
 
 
+def test_a_close_without_a_code_is_0(play):
+    play.session.close(None)
+    play.time.turns()
+    assert play.poll().said == (200, b'c[0,"Connection closed"]\n')
+    assert play.heard == [("close", None, "")]
+
+
 def test_a_close_is_told_to_each_poll_for_5_seconds(play):
     play.session.close(4001, "bye")
     play.time.passes(3)
