@@ -412,8 +412,6 @@ PENDING: Mapping[str, str] = {
     "relay-response-framing-trailers": "chunked; has a length by proxying.md 10.2",
     "relay-max-forwards-zero": "not built yet",
     "relay-max-forwards-one": "not built yet",
-    "sockjs-[!r]*": "not built yet",
-    "sockjs-request-*": "not built yet",
     "stats-*": "not built yet",
 }
 
