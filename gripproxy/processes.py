@@ -120,7 +120,7 @@ class Single:
         for listener in self._start.clients:
             await self._front.listen(listener.of_worker(0), None)
 
-    def use_routes(self, routes: RoutesFile) -> None:
+    async def use_routes(self, routes: RoutesFile) -> None:
         """Take other routes from the next request on."""
         self._front.use_routes(RouteTable(routes.routes))
 
@@ -281,7 +281,7 @@ class Parent:
         share = total // self._count + (index < total % self._count)
         return Work(
             config=self._start.config,
-            routes=self._routes,
+            routes=self._routes.routes,
             log_path=self._start.log_path,
             listeners=tuple(listeners),
             maxconn=max(1, share),
@@ -318,10 +318,11 @@ class Parent:
 
     # What the supervisor wants
 
-    def use_routes(self, routes: RoutesFile) -> None:
-        """Have other routes taken from the next request on."""
+    async def use_routes(self, routes: RoutesFile) -> None:
+        """Have other routes taken from the next request on; return when all workers do."""
         self._routes = routes
-        self._all.send(Message.ROUTES, pickle.dumps(routes))
+        # Not the errors: exceptions are no values.
+        await self._all.call("routes", pickle.dumps(routes.routes))
 
     async def summary(self) -> str:
         """Return one line about what is held."""

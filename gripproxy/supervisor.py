@@ -101,7 +101,7 @@ class _Supervisor:
         log.info("reloading")
         runtime.reopen_logs()
         self._role.hang_up()
-        self._reload()
+        self._tasks.start(self._reload(), name="reload")
 
     def _summarise(self) -> None:
         self._tasks.start(self._say_summary(), name="summary")
@@ -119,9 +119,9 @@ class _Supervisor:
             if stamp(path) != self._stamp:
                 log.info("routes file changed, reloading")
                 await asyncio.sleep(RELOAD_SECONDS)
-                self._reload()
+                await self._reload()
 
-    def _reload(self) -> None:
+    async def _reload(self) -> None:
         path = self._start.routes_path
         if path is None:
             return
@@ -135,7 +135,7 @@ class _Supervisor:
             more = f" (and {len(routes.errors) - 1} more errors)" if len(routes.errors) > 1 else ""
             log.error("%s%s; the old routes stay", routes.errors[0], more)
             return
-        self._role.use_routes(routes)
+        await self._role.use_routes(routes)
         say_routes(routes)
 
 

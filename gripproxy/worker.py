@@ -22,8 +22,7 @@ from gripproxy.config import Config
 from gripproxy.errors import CommandError
 from gripproxy.logs import Lines
 from gripproxy.protocol import packets
-from gripproxy.protocol.routes import RouteTable
-from gripproxy.protocol.routesfile import RoutesFile
+from gripproxy.protocol.routes import Route, RouteTable
 
 log = logging.getLogger("gripproxy")
 
@@ -33,7 +32,7 @@ class Work:
     """What a worker is told at its start."""
 
     config: Config
-    routes: RoutesFile
+    routes: tuple[Route, ...]
     log_path: str  # empty: standard output
     listeners: tuple[int, ...]  # file descriptors of bound sockets
     maxconn: int
@@ -62,6 +61,7 @@ class Worker:
             "refresh": self._refresh,
             "conncheck": self._conncheck,
             "counts": self._counts,
+            "routes": self._routes,
         }
 
     async def serve(self) -> int:
@@ -97,8 +97,6 @@ class Worker:
                 self._counted = 0
             case Message.TOPIC, [str(channel), bool(held), last_id]:
                 self._topic(channel, last_id, held=held)
-            case Message.ROUTES, [bytes(pickled)]:
-                self._use_routes(pickle.loads(pickled))  # noqa: S301  # from our own parent
             case Message.CALL, [int(number), str(name), list(arguments)]:
                 self._tasks.start(self._call(number, name, arguments), name=name)
             case Message.DRAIN, [float() | int() as seconds]:
@@ -106,7 +104,7 @@ class Worker:
             case Message.REOPEN, []:
                 runtime.reopen_logs()
             case Message.START, [bytes(pickled)]:
-                self._start(pickle.loads(pickled))  # noqa: S301
+                self._start(pickle.loads(pickled))  # noqa: S301  # from our own parent
             case _:
                 log.error("the parent said what this worker does not know: %s", kind.name)
 
@@ -145,9 +143,9 @@ class Worker:
         else:
             self._send(Message.READY)
 
-    def _use_routes(self, routes: RoutesFile) -> None:
+    def _use_routes(self, routes: tuple[Route, ...]) -> None:
         if self._front is not None:
-            self._front.use_routes(RouteTable(routes.routes))
+            self._front.use_routes(RouteTable(routes))
 
     # Items
 
@@ -184,6 +182,9 @@ class Worker:
             value = await self._commands[name](arguments)
         except CommandError as error:
             self._send(Message.REPLY, number, None, error.condition)
+        except Exception as error:  # noqa: BLE001  # the parent must not wait for it
+            runtime.failed(f"command {name}", error)
+            self._send(Message.REPLY, number, None, "internal-error")
         else:
             self._send(Message.REPLY, number, value, None)
 
@@ -210,6 +211,11 @@ class Worker:
 
     async def _counts(self, _arguments: list[Value]) -> Value:
         return dict(self._front.counts()) if self._front is not None else {}
+
+    async def _routes(self, arguments: list[Value]) -> Value:
+        if isinstance(arguments[0], bytes):
+            self._use_routes(pickle.loads(arguments[0]))  # noqa: S301  # from our own parent
+        return None
 
     async def _drain(self, seconds: float) -> None:
         if self._front is not None:

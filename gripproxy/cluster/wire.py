@@ -26,12 +26,11 @@ class Message(IntEnum):
     SYNC = 2  # number: answer with COUNT
     MARK = 3  # count receivers from here on
     TOPIC = 4  # channel, whether any worker holds it, its last id or None
-    ROUTES = 5  # the routes (pickled)
-    CALL = 6  # number, name of a command, its arguments
-    DRAIN = 7  # seconds
-    START = 8  # everything that a worker needs to know (pickled)
-    REOPEN = 9  # write to new log files
-    PURGE = 10  # number, then what a purge names (`cluster.level`)
+    CALL = 5  # number, name of a command, its arguments
+    DRAIN = 6  # seconds
+    START = 7  # everything that a worker needs to know (pickled)
+    REOPEN = 8  # write to new log files
+    PURGE = 9  # number, then what a purge names (`cluster.level`)
     # Worker to parent
     READY = 20  # listening
     COUNT = 21  # number, receivers since the last MARK or SYNC
