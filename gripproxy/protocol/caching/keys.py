@@ -43,8 +43,8 @@ def of(line: bytes, client: Request, headers: Headers) -> Key:
     `line` is the route's `line_of`, `client` the request as it came (without the parameters of
     JSON-P), `headers` the fields that its origin is sent.
     """
-    # hot: one pass, which mostly finds nothing (bench/caching.py); a look-up by each of the
-    # sixteen names would cost 20 us instead of 0.4.
+    # hot: one pass, which mostly finds nothing (bench/caching.py, cache-hit-1k); to look for each
+    # of the sixteen by its name takes 3.7 us instead of 0.4.
     found = [(f.lower, value) for f, value in headers.fields if f.lower in _KEYED]
     host = _host(client.scheme, client.authority)
     if not found:

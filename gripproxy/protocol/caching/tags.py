@@ -23,7 +23,7 @@ GROUP: Final = "group"
 CHANNEL: Final = "chan"
 
 # Of one response. A tag that was left out would be a purge that misses, so the response is not
-# stored; other caches allow some hundred.
+# stored; other caches allow some hundred. A URL may be as long as its request was allowed to be.
 TAGS_MAX: Final = 1000
 LENGTH_MAX: Final = 1024
 
@@ -48,7 +48,7 @@ def of(
         prefix = route.prefix.encode()
         for key in _words(headers):
             found.update(((CHANNEL, key), (CHANNEL, prefix + key)))
-    if len(found) > TAGS_MAX or any(len(name) > LENGTH_MAX for _, name in found):
+    if len(found) > TAGS_MAX or any(len(n) > LENGTH_MAX for space, n in found if space != URL):
         return None
     return frozenset(found)
 
