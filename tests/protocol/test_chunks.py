@@ -151,7 +151,7 @@ def test_the_largest_chunk_is_just_under_4_gib():
 @pytest.mark.parametrize("ends", [True, False])
 def test_the_line_of_a_chunk_is_bounded(ends):
     line = b"1;" + b"x" * LINE_MAX + (b"\r\n" if ends else b"")
-    with pytest.raises(PeerError, match="^chunk line too long$"):
+    with pytest.raises(PeerError, match=r"^chunk line too long$"):
         fed(line)
 
 
@@ -160,14 +160,14 @@ def test_a_line_that_comes_bit_by_bit_is_bounded_as_well():
     decoder.feed(b"1;")
     for _ in range(LINE_MAX - 2):
         decoder.feed(b"x")
-    with pytest.raises(PeerError, match="^chunk line too long$"):
+    with pytest.raises(PeerError, match=r"^chunk line too long$"):
         decoder.feed(b"x")
 
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_all_trailers_together_are_bounded(ends):
     line = b"X-A: " + b"x" * (LINE_MAX // 2)
-    with pytest.raises(PeerError, match="^trailers too long$"):
+    with pytest.raises(PeerError, match=r"^trailers too long$"):
         fed(b"0\r\n", line + b"\r\n", line + (b"\r\n" if ends else b""))
 
 
