@@ -21,10 +21,12 @@ from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.limiter import Limiter
 from gripproxy.engine.responses import ResponseHold
 from gripproxy.engine.sockets import Sessions, SocketSession
+from gripproxy.engine.store import Store
 from gripproxy.engine.streams import StreamHold
 from gripproxy.errors import CommandError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
+from gripproxy.flow.caching import Cache
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.filtering import Filtering
 from gripproxy.flow.holding import Holder
@@ -46,10 +48,14 @@ from gripproxy.origin.builtin import Builtin
 from gripproxy.origin.pool import Limits as OriginLimits
 from gripproxy.origin.pool import Pool
 from gripproxy.protocol import answers
+from gripproxy.protocol.caching import tags
+from gripproxy.protocol.caching.demands import Cookies
+from gripproxy.protocol.caching.storing import Facts
 from gripproxy.protocol.forwarding import AddressRule, Forwarder
 from gripproxy.protocol.forwarding import Settings as ForwardingSettings
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import Route, RouteTable, Target
 from gripproxy.protocol.signing import Signer, Verifier
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
@@ -145,6 +151,20 @@ class Front:
         self.forwarder = Forwarder(forwarding_settings(config))
         origins = Origins(self.pool, Builtin(loop))
         fetcher = Fetcher(origins)
+        self.store: Store[Facts] = Store(config.cache.size)
+        self._cache = Cache(
+            self.store,
+            fetcher.ask,
+            clock=clock,
+            tasks=tasks,
+            level=lambda: True,
+            invalidate=self._invalidate,
+            cookies=Cookies(config.cache.cookies),
+            max_object_size=config.cache.max_object_size,
+        )
+        if runner.workers == 1:
+            # What one worker purges the others would have to know before they serve.
+            fetcher.cache = self._cache
         self.access = Access(
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
@@ -224,6 +244,7 @@ class Front:
         """Take other routes from the next request on; what is held keeps its own."""
         self.flow.routes = table
         self.forwarder.forget_routes()
+        self._cache.forget_routes()
 
     def release(self, items: Sequence[PublishItem]) -> int:
         """Deliver released items; return how many receivers they have here."""
@@ -241,6 +262,26 @@ class Front:
     async def released(self) -> int:
         """All is delivered here at once: there is nobody else to wait for."""
         return 0
+
+    # Purges
+
+    def purge(self, purge: Purge) -> int:
+        """Take back what a purge names; return how many stored responses that is."""
+        count = self.store.purge(
+            purge, tags.of_purge(purge), now=self._clock.now(), wall=self._clock.wall()
+        )
+        self._loop.call_soon(self._sweep)
+        return count
+
+    async def _invalidate(self, names: frozenset[tags.Tag]) -> None:
+        """Take back what an unsafe request has changed, before its client is told."""
+        self.store.purge(Purge(), names, now=self._clock.now(), wall=self._clock.wall())
+        self._loop.call_soon(self._sweep)
+
+    def _sweep(self) -> None:
+        """Drop what is dead, a little in each turn of the loop."""
+        if self.store.sweep(now=self._clock.now()):
+            self._loop.call_soon(self._sweep)
 
     # As the hub's notices
 

@@ -20,6 +20,7 @@ from gripproxy.front.server import Server
 from gripproxy.logs import Throttle
 from gripproxy.protocol.credentials import Credentials
 from gripproxy.protocol.items import PublishItem
+from gripproxy.protocol.purges import Purge
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
 
 log = logging.getLogger("gripproxy")
@@ -59,6 +60,7 @@ class Control:
             clock=clock,
             arm=self._alarm.arm,
             unknown_format=self._unknown_format,
+            purge=operations.purge,
         )
         self.inputs = Inputs(endpoints(config), self, tasks=tasks, warn=self._warn)
         self._api = ControlApi(
@@ -115,6 +117,10 @@ class Control:
     async def accept(self, items: Sequence[PublishItem]) -> int:
         """Take items in; return their receivers."""
         return await self.publisher.accept(items)
+
+    async def purge(self, purge: Purge) -> int:
+        """Take stored responses back."""
+        return self._operations.purge(purge)
 
     async def recover(self) -> None:
         """Forget all last ids and let all HTTP holds ask again."""

@@ -22,6 +22,7 @@ from gripproxy.config import Config
 from gripproxy.errors import WorkerError
 from gripproxy.logs import Lines
 from gripproxy.options import Runner
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.rundir import PidFile
@@ -385,6 +386,10 @@ class _Everywhere:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
+
+    def purge(self, purge: Purge) -> int:  # noqa: ARG002  # nothing to take back
+        """Nothing is stored where there are several workers."""
+        return 0
 
     async def recover(self) -> None:
         """Let all HTTP holds ask again."""

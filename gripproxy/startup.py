@@ -152,7 +152,7 @@ def inactive(routes: RoutesFile) -> Iterator[str]:
 
 
 # Parameters of routes that are read but do not act yet.
-_NOT_ACTING = frozenset(("cache", "log_level", "purge", "session"))
+_NOT_ACTING = frozenset(("log_level", "purge", "session"))
 
 
 def screen(start: Start) -> str:

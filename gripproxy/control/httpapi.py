@@ -7,6 +7,7 @@ only then the body, which nobody has read before.
 """
 
 import re
+import uuid
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
@@ -19,7 +20,7 @@ from gripproxy.errors import (
 )
 from gripproxy.flow import bodies
 from gripproxy.flow.ports import Clock, Exchange, Intake
-from gripproxy.protocol import answers, credentials, jsontext, packets
+from gripproxy.protocol import answers, credentials, dialects, jsontext, packets, purges
 from gripproxy.protocol import headers as fields
 from gripproxy.protocol.credentials import Credentials
 from gripproxy.protocol.headers import Headers
@@ -35,6 +36,9 @@ _LENGTH_FIELDS = fields.CONTENT_LENGTH | fields.TRANSFER_ENCODING
 
 # The hosted service has its publishers name it in the path.
 _SERVICE = re.compile(rb"/service/[^/]+(/publish)")
+
+# Purges as that service spells them: their answers are JSON, and a body is not needed.
+_SPELLED = re.compile(rb"/purge/.|/service/[^/]+/purge")
 
 _HEADER_FAILED = "Failed to parse request header."
 _TOO_LARGE = "Request body too large."
@@ -98,6 +102,7 @@ class ControlApi:
         self._endpoints: dict[bytes, Endpoint] = {
             b"/publish": self._publish,
             b"/recover": self._recover,
+            b"/purge": self._purge,
         }
 
     async def serve(self, exchange: Exchange) -> None:
@@ -124,6 +129,8 @@ class ControlApi:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal, ""
+        if request.method == b"POST" and _SPELLED.match(request.target) is not None:
+            return await self._purge_as_spelled(request)
         form = _form(request.headers)
         if form is None:
             return _NOT_ACCEPTABLE, ""
@@ -148,7 +155,8 @@ class ControlApi:
 
     def _refusal(self, request: Request) -> Response | None:
         """Return the answer to a request that is not to be looked at any further."""
-        if not request.headers.marks & _LENGTH_FIELDS and request.method not in _BODILESS:
+        lengthless = not request.headers.marks & _LENGTH_FIELDS
+        if lengthless and request.method not in _BODILESS and not _SPELLED.match(request.target):
             return _text(411, _LENGTH_REQUIRED)
         if request.length is not None and request.length > self._body_max:
             return _text(400, _TOO_LARGE)
@@ -194,6 +202,31 @@ class ControlApi:
         await bodies.collect(request.body, self._body_max)
         await self._intake.recover()
         return _UPDATED[form], ""
+
+    async def _purge(self, request: Request, _form: Form) -> Answer:
+        """Take back what a JSON body names; the answer says how much that was."""
+        body = await bodies.collect(request.body, self._body_max)
+        try:
+            purge = purges.read(jsontext.decode(body), dialects.JSON)
+        except PacketError:
+            return _text(400, "Body is not valid JSON."), ""
+        except ItemError as error:
+            return _text(400, f"Invalid format: {error.text}"), ""
+        purged = await self._intake.purge(purge)
+        receipt: Json = {"status": "ok", "id": uuid.uuid4().hex, "purged": purged}
+        return _json(receipt), f" purged={purged}"
+
+    async def _purge_as_spelled(self, request: Request) -> Answer:
+        """Take back what a request names in the hosted service's way, and answer in it."""
+        body = await bodies.collect(request.body, self._body_max)
+        try:
+            spelled = purges.spelled(request.target, request.headers, body)
+        except ItemError as error:
+            return _json({"msg": "Bad request", "detail": error.text}, 400), ""
+        if spelled is None:
+            return _NOT_FOUND, ""
+        purged = await self._intake.purge(spelled.purge)
+        return _json(spelled.answer(uuid.uuid4().hex)), f" purged={purged}"
 
 
 # Requests
@@ -244,11 +277,11 @@ def _text(status: int, text: str, *first: tuple[bytes, bytes]) -> Response:
     return response
 
 
-def _json(value: Json) -> Response:
+def _json(value: Json, status: int = 200) -> Response:
     body = jsontext.encode(value, sort_keys=True) + b"\n"
     return Response(
-        status=200,
-        reason=phrase(200),
+        status=status,
+        reason=phrase(status),
         headers=Headers([(b"Content-Type", b"application/json")]),
         body=body,
         length=len(body),

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from gripproxy.engine.marks import Mark, Marks, Tag, TagName
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.purges import Purge
+from gripproxy.protocol.routes import Target
 
 Key = tuple[object, ...]
 Facts = TypeVar("Facts")
@@ -46,7 +47,17 @@ class HoldFacts:
 class Entry(Generic[Facts]):
     """A stored response. `began` is the epoch in which its origin was asked."""
 
-    __slots__ = ("began", "body", "facts", "hold", "key", "response", "size", "tags")
+    __slots__ = (
+        "began",
+        "body",
+        "facts",
+        "hold",
+        "key",
+        "response",
+        "size",
+        "tags",
+        "target",
+    )
 
     def __init__(
         self,
@@ -54,6 +65,7 @@ class Entry(Generic[Facts]):
         response: Response,
         body: bytes,
         facts: Facts,
+        target: Target,
         *,
         began: int,
         hold: HoldFacts | None = None,
@@ -62,6 +74,7 @@ class Entry(Generic[Facts]):
         self.response = response
         self.body = body
         self.facts = facts
+        self.target = target
         self.began = began
         self.hold = hold
         self.tags: tuple[Tag, ...] = ()

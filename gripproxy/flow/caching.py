@@ -41,6 +41,7 @@ from gripproxy.protocol.messages import Body, Request, Response
 from gripproxy.protocol.routes import Route, Target
 from gripproxy.protocol.terms import HoldMode
 
+_ONLY_STORED = "Only a stored response was asked for, and there is none."
 # Flights of one key at once; one more waits for one of them to end (4).
 FLIGHTS_MAX = 8
 
@@ -118,15 +119,9 @@ class Cache:
         self._lines.clear()
 
     async def fetch(
-        self,
-        client: Request,
-        request: Request,
-        route: Route,
-        *,
-        floor: int,
-        interim: Interim | None,
-    ) -> tuple[Response, Target | None]:
-        """Return the response to a request; without a target it is from memory.
+        self, client: Request, request: Request, route: Route, *, interim: Interim | None
+    ) -> tuple[Response, Target]:
+        """Return the response to a request, and who gave it, now or when it was stored.
 
         Raises:
             OriginError: as `Fetcher.fetch`.
@@ -143,7 +138,6 @@ class Cache:
             route=route,
             demand=demand,
             key=keys.of(line, client, request.headers),
-            floor=floor,
             interim=interim,
         )
         if not self._level():
@@ -176,7 +170,7 @@ class Cache:
 
     # Looking up
 
-    async def _look_up(self, ask: Ask, *, again: bool = False) -> tuple[Response, Target | None]:
+    async def _look_up(self, ask: Ask, *, again: bool = False) -> tuple[Response, Target]:
         """Answer from memory or by a flight (3). `again`: only by a flight that begins now."""
         store, now = self._store, self._clock.wall()
         candidates = store.find(ask.key, floor=ask.floor)
@@ -188,11 +182,9 @@ class Cache:
             store.used(entry)
             if verdict is Verdict.USE_STALE and not self._flights.get(ask.key):
                 self._start(ask, entry)
-            return self._from_memory(ask, entry, now), None
+            return self._from_memory(ask, entry, now), entry.target
         if verdict is Verdict.REFUSE:
-            return answers.text(
-                504, "Only a stored response was asked for, and there is none."
-            ), None
+            return answers.text(504, _ONLY_STORED), ask.route.targets[0]
         why = reuse.why(facts, ask.demand, others=store.has(ask.key))
         if entry is None and (ask.demand.own or ask.demand.head or store.alone(ask.key, now=now)):
             return await self._alone(ask, why)
@@ -206,7 +198,7 @@ class Cache:
 
     async def _by_flight(
         self, ask: Ask, entry: Entry[Facts] | None, why: Forward, *, again: bool
-    ) -> tuple[Response, Target | None]:
+    ) -> tuple[Response, Target]:
         """Join a flight or start one, and take from it what this client may have (4, 5)."""
         flight = self._newest(ask, again=again)
         leads = flight is None
@@ -219,13 +211,14 @@ class Cache:
         ask.at = self._store.marks.epoch
         await flight.known.wait()
         if flight.error is not None or (flight.facts and flight.facts.status in reuse.FAILURES):
-            rescued = self._rescued(ask, why)
+            rescued = self._rescued(ask)
             if rescued is not None:
-                return rescued, None
+                return rescued
         if flight.error is not None:
             raise flight.error
         if not (leads or self._may_have(ask, flight)):
             return await self._look_up(ask, again=True)
+        assert flight.target is not None
         return await self._taken(ask, flight, why, leads=leads), flight.target
 
     def _newest(self, ask: Ask, *, again: bool) -> _Flight | None:
@@ -286,7 +279,7 @@ class Cache:
             body=body,
         )
 
-    def _rescued(self, ask: Ask, why: Forward) -> Response | None:
+    def _rescued(self, ask: Ask) -> tuple[Response, Target] | None:
         """Return something stale instead of an error, where that is allowed (7)."""
         if ask.floor:
             return None
@@ -297,14 +290,7 @@ class Cache:
         purged_at = store.softly_purged_at(entry.began, entry.tags)
         if not reuse.survives(entry.facts, ask.demand, now=now, purged_at=purged_at):
             return None
-        return serving.answer(
-            entry.facts,
-            entry.response,
-            entry.body,
-            ask.demand,
-            now=now,
-            status=report.hit(entry.facts.ttl(now)),
-        )
+        return self._from_memory(ask, entry, now), entry.target
 
     def _start(self, ask: Ask, entry: Entry[Facts] | None) -> _Flight:
         """Begin a flight; its epoch is taken before the first byte goes out."""
@@ -362,6 +348,9 @@ class Cache:
         flight.refusal = storing.refusal(
             facts, demand, cookies=self._cookies, now=self._clock.wall()
         )
+        if hold is not None:
+            # Not yet: what is released on its channels would have to tell against it.
+            flight.refusal = Refusal.HOLD
         channels = [held.channel for held in hold.channels] if hold is not None else []
         names = tags.of(ask.client, request, ask.route, response.headers, channels)
         if names is None:
@@ -427,12 +416,14 @@ class Cache:
         facts, response = flight.facts, flight.response
         assert facts is not None
         assert response is not None
+        assert flight.target is not None
         if flight.refusal is None and body is not None:
             entry = Entry(
                 flight.mark.key,
                 replace(response, body=b""),
                 body,
                 facts,
+                flight.target,
                 began=flight.began,
                 hold=landing.hold,
             )

@@ -8,6 +8,8 @@ WebSocket all go through `Fetcher.fetch`:
 3. None left: the last error, with the names of all that were tried.
 """
 
+from typing import Protocol
+
 from gripproxy.errors import ConnectError
 from gripproxy.flow.ports import Interim, Origin
 from gripproxy.protocol import forwarding
@@ -15,21 +17,47 @@ from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import Route, Target
 
 
+class Caching(Protocol):
+    """A cache in front of the origins: `flow.caching.Cache`."""
+
+    async def fetch(
+        self, client: Request, request: Request, route: Route, *, interim: Interim | None
+    ) -> tuple[Response, Target]:
+        """Return a response from memory or from the origin; raises as `Fetcher.fetch`."""
+
+
 class Fetcher:
     """Fetches responses from origins."""
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
+        self.cache: Caching | None = None  # set by whoever has one, before the first request
 
     async def fetch(
-        self, request: Request, route: Route, *, interim: Interim | None = None
+        self,
+        request: Request,
+        route: Route,
+        *,
+        client: Request | None = None,
+        interim: Interim | None = None,
     ) -> tuple[Response, Target]:
         """Return the response to a request as the origin is to get it, and who answered.
+
+        `client` is the request as it came, if what is stored may answer it; else it goes to the
+        origin.
 
         Raises:
             ConnectError: no target was reached; `tried` names them.
             ExchangeError, OriginTimeoutError: a target was reached and did not answer.
         """
+        if client is not None and self.cache is not None:
+            return await self.cache.fetch(client, request, route, interim=interim)
+        return await self.ask(request, route, interim)
+
+    async def ask(
+        self, request: Request, route: Route, interim: Interim | None
+    ) -> tuple[Response, Target]:
+        """Ask the origin; see `fetch`."""
         failure: ConnectError | None = None
         for target in route.targets:
             try:

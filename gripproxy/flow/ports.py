@@ -12,6 +12,7 @@ from gripproxy.engine.ports import ClientSocket, Held, Sink, Socket, SocketRecei
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response, Source
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import Target
 from gripproxy.protocol.wshandshake import Agreed
 
@@ -121,6 +122,9 @@ class Intake(Protocol):
         All are taken before the first wait, so a caller that gives up loses only the answer.
         """
 
+    async def purge(self, purge: Purge) -> int:
+        """Take stored responses back; return how many that were, when none is served any more."""
+
     async def recover(self) -> None:
         """Forget last ids and let every HTTP hold ask its origin again."""
 
@@ -137,6 +141,9 @@ class Intake(Protocol):
 
 class Operations(Protocol):
     """What operators' commands do where connections are (publishing.md 6)."""
+
+    def purge(self, purge: Purge) -> int:
+        """Take stored responses back, at once; return how many that were."""
 
     async def recover(self) -> None:
         """Let every HTTP hold ask its origin again."""

@@ -1,6 +1,6 @@
 """The story of an item (layout.md, *A publish*).
 
-1. It is accepted: decoded and valid, by whatever input it came.
+1. It is accepted: decoded and valid, by whatever input it came. What it purges is taken back.
 2. Doubles are dropped and early items held back (`engine.sequencer`), once per instance.
 3. What is released goes to every worker, and there to the hub.
 """
@@ -11,6 +11,7 @@ from typing import Protocol
 from gripproxy.engine.sequencer import Sequencer
 from gripproxy.flow.ports import Clock
 from gripproxy.protocol.items import PublishItem
+from gripproxy.protocol.purges import Purge
 
 
 class Released(Protocol):
@@ -37,17 +38,23 @@ class Publisher:
         clock: Clock,
         arm: Callable[[float], None],
         unknown_format: Callable[[str, str], None],
+        purge: Callable[[Purge], int],
     ) -> None:
         self._sequencer = sequencer
         self._out = out
         self._clock = clock
         self._arm = arm
         self._unknown_format = unknown_format
+        self._purge = purge
 
     def take(self, items: Sequence[PublishItem]) -> int:
         """Take items in order; return how many receivers they have in this process."""
         now = self._clock.now()
         receivers = 0
+        for item in items:
+            # Before the first item of the batch goes out, and whatever becomes of the items.
+            if item.purge is not None:
+                self._purge(item.purge)
         for item in items:
             if item.unknown_formats:
                 self._unknown_format(item.channel, item.unknown_formats[0])

@@ -125,7 +125,12 @@ class RequestFlow:
         if forwarding.hops_left(request) == 0:
             return answers.last_hop(request.method)
         asked = self._to_origin(request, route, trusted=trusted)
-        response, target = await self._fetcher.fetch(asked, route, interim=exchange.interim)
+        response, target = await self._fetcher.fetch(
+            asked,
+            route,
+            client=request if route.cache and not trusted else None,
+            interim=exchange.interim,
+        )
         course.target = target
         if instruct.is_instruct(response.headers) and not (trusted or route.no_grip):
             await self._hold(exchange, course, route, response)

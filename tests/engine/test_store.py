@@ -10,8 +10,10 @@ from gripproxy.engine.store import Entry, Flight, HeldOn, HoldFacts, Store
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.purges import Purge
+from gripproxy.protocol.routes import Target
 
 KEY = ("route", b"/a")
+TARGET = Target(kind="test")
 TAG = ("key", b"a")
 CHANNEL = ("chan", b"c")
 HARD = Purge(keys=("a",))
@@ -21,7 +23,7 @@ SOFT = Purge(keys=("a",), soft=True)
 def an_entry(store, *, key=KEY, began=None, body=b"body", hold=None):
     response = Response(status=200, reason=b"OK", headers=Headers([(b"X", b"1")]))
     epoch = store.marks.epoch if began is None else began
-    return Entry(key, response, body, "facts", began=epoch, hold=hold)
+    return Entry(key, response, body, "facts", TARGET, began=epoch, hold=hold)
 
 
 def stored(store, names=(TAG,), *, now=0.0, **given):
@@ -338,7 +340,7 @@ class Purging(RuleBasedStateMachine):
         if known_first:
             self.store.known(flight, names, None)
         response = Response(status=200, reason=b"OK", headers=Headers())
-        entry = Entry(flight.key, response, b"x" * size, versions, began=flight.began)
+        entry = Entry(flight.key, response, b"x" * size, versions, TARGET, began=flight.began)
         self.store.put(entry, names, self.store.find(flight.key), now=self.now)
         self.store.over(flight, now=self.now)
 
