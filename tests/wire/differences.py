@@ -398,8 +398,6 @@ DIFFERENCES: Mapping[tuple[str, str], Difference] = {
 
 # Pattern of scenario names -> why it fails.
 PENDING: Mapping[str, str] = {
-    "response-item-bodiless-304": "has a Content-Length; none by grip-http.md 4.3",
-    "response-times-out-with-status": "304 has a Content-Length; none by grip-http.md 4.3",
     "response-begins-behind": "the sequencer keeps the last id that 7.3 of grip-http.md forgets",
     "link-mismatch-*": "the sequencer keeps the last id that 7.2 of grip-http.md forgets",
     "control-bytes-bare-lf": "refused; accepted by publishing.md 11.1",
@@ -407,11 +405,7 @@ PENDING: Mapping[str, str] = {
     "control-bytes-version-1-0": "no Connection: close; publishing.md 11.1",
     "recovery-of-two-channels": "the sequencer keeps the last id that 7.2 of grip-http.md forgets",
     "control-refuses-length-negative": "says Bad Content-Length; publishing.md 11.1",
-    "link-gone-*": "not built yet",
     "woh-no-route": "has a Content-Type; none by websockets.md 1.3",
-    "relay-response-framing-trailers": "chunked; has a length by proxying.md 10.2",
-    "relay-max-forwards-zero": "not built yet",
-    "relay-max-forwards-one": "not built yet",
     "stats-*": "not built yet",
 }
 

@@ -1,6 +1,8 @@
 """The stand: Pushpin and ours side by side, each with an origin, for all scenarios of a set-up."""
 
 import importlib
+import time
+from collections import Counter
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -20,6 +22,9 @@ from tests.wire.scenarios.telling import (
     tell,
 )
 
+# So long may scenarios wait in vain, all told: a program that is stuck must not cost an hour.
+PATIENCE_SECONDS = 90.0
+
 KINDS: dict[str, type[Running]] = {"pushpin": Pushpin, "gripproxy": Gripproxy}
 
 for _file in sorted((Path(__file__).parent / "scenarios").glob("*.py")):
@@ -35,6 +40,7 @@ class Stand:
         self._early = early
         self._pool = ThreadPoolExecutor(64)
         self._running: dict[tuple[str, str], Future[list[Told]]] = {}
+        self._lost: Counter[str] = Counter()
         self._told: dict[tuple[str, str], list[Told]] = {}
 
     def __enter__(self) -> Self:
@@ -63,10 +69,18 @@ class Stand:
         served = self.served(kind, play.setup)
         if isinstance(served, StartError):
             return [Told("trouble", str(served), "none")]
+        if self._lost[kind] > PATIENCE_SECONDS:
+            return [Told("trouble", f"given up: {kind} has not answered for too long", "none")]
         if play.alone:
             wait(self._running.values())
         running = self._running.pop((kind, play.name), None)
-        return tell(play, served) if running is None else running.result()
+        if running is not None:
+            return running.result()
+        begun = time.monotonic()
+        told = tell(play, served)
+        if told and told[-1].label.startswith("trouble"):
+            self._lost[kind] += time.monotonic() - begun
+        return told
 
     def _start(self, kind: str, setup: str) -> Served | StartError:
         origin = self._stack.enter_context(Origin())

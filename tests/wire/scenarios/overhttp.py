@@ -964,7 +964,7 @@ def woh_detached_ping_is_answered(system, stage):
 def woh_request_is_tried_again(system, stage):
     """An origin that is not reached is tried again after a second or two."""
     with Origin(stage.spare) as origin, origin.stage(stage.name) as first:
-        first.answer(opened(), ending(events()))
+        first.answer(opened(), ending(events(fields=["Connection: close"])))
         client = WebSocket(system.port, "/", stage.host)
         client.put("text", "1")
         first.request(), first.request()
