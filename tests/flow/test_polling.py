@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gripproxy.errors import RequestError
 from gripproxy.flow.polling import HIGH_WATER, Session, State, Waiter
@@ -25,6 +27,7 @@ class Play:
     def __init__(self):
         self.time = Time()
         self.forgotten = 0
+        self.asked = []
         self.session = Session(self.time.hub, self.time.clock, self._forget)
         self.receiver = Hearing()
         self.first, waiter = self.asking(XHR)
@@ -36,6 +39,7 @@ class Play:
 
     def asking(self, name):
         exchange = PageExchange(asks("POST", f"/sjs/0/s/{name.decode()}"))
+        self.asked.append(exchange)
         return exchange, Waiter(self.session, exchange, Page(None), name)
 
     def poll(self):
@@ -458,6 +462,61 @@ def test_a_drain_refuses_what_is_opening(opening):
     opening.session.drain(opening.time.now)
     assert opening.first.said == (503, b"The proxy is going away.\n")
     assert opening.is_forgotten
+
+
+# Whatever happens
+
+
+def _sends(play):
+    try:
+        play.send("x")
+    except RequestError as error:
+        play.asked[-1].finish(Page(None).error(error.status, error.text))
+
+
+def _accepts(play):
+    if play.session.state is State.OPENING:
+        play.session.accepted()
+        play.session.attach(play.receiver, whole=True)
+
+
+STEPS = {
+    "poll": lambda play: play.poll(),
+    "send": _sends,
+    "leave": lambda play: [one.leaves(play.time.now) for one in play.asked if one.held],
+    "message": lambda play: play.session.send(TEXT, b"x" * 20_000),
+    "piece": lambda play: play.session.send(TEXT, b"x" * 90_000, last=False),
+    "pause": lambda play: play.session.pause(),
+    "resume": lambda play: play.session.resume(play.time.now),
+    "accept": _accepts,
+    "close": lambda play: play.session.close(4001, "bye"),
+    "fail": lambda play: play.session.fail(1011),
+    "explain": lambda play: play.session.fail(1011, "filter"),
+    "drop": lambda play: play.session.drop(),
+    "drain": lambda play: play.session.drain(play.time.now),
+    "give up": lambda play: play.session.give_up(),
+    "a turn": lambda play: play.time.turns(),
+    "3 seconds": lambda play: play.time.passes(3),
+    "25 seconds": lambda play: play.time.passes(25),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=30), st.booleans())
+def test_each_request_is_answered_and_nothing_is_left(steps, opens):
+    play = Play()
+    if opens:
+        _accepts(play)
+    for step in steps:
+        if play.session.state is State.GONE:
+            break
+        STEPS[step](play)
+        assert play.session.pending() <= sockjs.WAITING_MAX
+    play.session.give_up()
+    play.session.resume(play.time.now)
+    play.time.passes(60)
+    assert play.is_forgotten
+    assert all(one.gone or one.said is not None for one in play.asked)
+    assert play.receiver.heard.count(("lost", None)) <= 1
 
 
 def test_sessions_show_what_they_are_doing(play):
