@@ -7,6 +7,7 @@ queue has been sent, an update that was wanted meanwhile is made, and timers run
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import assert_never
 
 from gripproxy.engine.channels import Kind
 from gripproxy.engine.delivery import Delivery
@@ -191,14 +192,14 @@ class StreamHold:
     def _rest(self, now: float) -> None:
         """Do what had to wait for the queue."""
         self._empty_queue()
+        if self._keep_at is None:
+            self._start_keep_alive(now)
+            self._arm()
         again, self._again = self._again, None
         if again is not None:
             self._ask(again, now)
             return
         self._quick = self.next_uri is None and all(s.plain for s in self.subscriptions.values())
-        if self._keep_at is None:
-            self._start_keep_alive(now)
-            self._arm()
         if self.next_uri is not None and self._next_timer is None:
             self._active = None
             self._next_timer = self._home.next_timers.add(
@@ -280,6 +281,8 @@ class StreamHold:
                 self.end(now)
             case Action.REFRESH:
                 pass
+            case _:
+                assert_never(action)
 
     def _write(self, chunk: bytes, raw: bytes, now: float) -> None:
         if raw:
@@ -368,6 +371,7 @@ class StreamHold:
             self._start_keep_alive(self._touched)
         else:
             self._write(wire.chunk(keep.data), keep.data, now)
+            self._home.notices.kept_alive(self.route, self.kind, len(keep.data))
             self._start_keep_alive(now)
         self._arm()
 
