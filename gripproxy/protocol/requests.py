@@ -21,7 +21,9 @@ _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/1\.([01])")
 _VERSION = re.compile(rb"HTTP/(\d)\.(\d)")
 _WORDS = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ (.*)", re.DOTALL)
 _ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::(\d{0,5}))?")
+_HOST = re.compile(
+    rb"(?:\[(?=[^:\]]*:)[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::(\d{0,5}))?"
+)
 _ENCODED = re.compile(rb'[{}|^\\"`<>]')
 
 
