@@ -24,9 +24,6 @@ from gripproxy.protocol.routes import Target
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 # Over-HTTP POSTs must not meet a server that closes its idle connection (websockets.md 4.8).
 OVER_HTTP_IDLE = 4.0
-# A connection that has been idle for longer is looked at before a request goes out on it that
-# could not be sent twice: its end may have come a moment ago.
-LOOK_AFTER = 0.1
 
 # Connection errors by cause: the type of RFC 9209 and words for the operator. A ValueError is a
 # name that cannot be looked up, or asked a certificate for.
@@ -121,16 +118,15 @@ class Pool:
         if idle is None:
             return None
         now = self.loop.time()
-        look_after = fresh_enough
-        if not isinstance(request.body, bytes) or request.method not in _IDEMPOTENT:
-            look_after = LOOK_AFTER
+        # Before a request goes out that could not be sent twice, a connection is looked at: its
+        # end may have come a moment ago.
+        looks = not isinstance(request.body, bytes) or request.method not in _IDEMPOTENT
         while idle:
             connection = idle.pop()
             self._count -= 1
             if connection.transport.is_closing():
                 continue
-            idle_for = now - connection.since
-            if idle_for <= look_after or (idle_for <= fresh_enough and not _has_input(connection)):
+            if now - connection.since <= fresh_enough and not (looks and _has_input(connection)):
                 return connection
             connection.abort()
         return None
