@@ -18,6 +18,7 @@ FIELDS_MAX = 200
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n\x00]*))?\r\n")
 _LENGTH_DIGITS_MAX = 18
+_TIMEOUT = re.compile(rb"timeout[ \t]*=[ \t]*(\d{1,6})", re.IGNORECASE)
 
 TOO_LARGE = "its header is too large"
 TOO_MANY = "too many header fields"
@@ -108,3 +109,14 @@ def keeps_alive(headers: Headers, version: int) -> bool:
         return version == 1
     named = fields.tokens([v for f, v in headers.fields if f.mark & fields.CONNECTION])
     return b"close" not in named and (version == 1 or b"keep-alive" in named)
+
+
+def idle_timeout(headers: Headers) -> int | None:
+    """Return for how many seconds the origin keeps an idle connection, if it says so."""
+    if not headers.marks & fields.HOP:
+        return None
+    for member in fields.split_list(headers.get_all(b"keep-alive")):
+        found = _TIMEOUT.fullmatch(member)
+        if found is not None:
+            return int(found[1])
+    return None

@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_websocket",
         "_whole",
         "busy",
+        "idle_timeout",
         "key",
         "since",
         "transport",
@@ -80,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._interim: Interim | None = None
         self._sent = True  # the request is whole
         self._keeps = False  # the origin keeps the connection
+        self.idle_timeout: int | None = None  # for so many seconds, if it says so
         self._between()
 
     def _between(self) -> None:
@@ -279,6 +281,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, response: Response, rest: bytes) -> None:
         """Complete the future with the head; the body's framing is settled here."""
         self._keeps = heads.keeps_alive(response.headers, response.version)
+        self.idle_timeout = heads.idle_timeout(response.headers)
         head = self._head
         assert head is not None
         length = response.length

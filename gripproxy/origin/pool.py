@@ -23,7 +23,9 @@ from gripproxy.protocol.routes import Target
 # Methods that may be sent twice (RFC 9110 9.2.2).
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 # Over-HTTP POSTs must not meet a server that closes its idle connection (websockets.md 4.8).
+# Seconds, and how long before the end that an origin names.
 OVER_HTTP_IDLE = 4.0
+OVER_HTTP_MARGIN = 1.0
 
 # Connection errors by cause: the type of RFC 9209 and words for the operator. A ValueError is a
 # name that cannot be looked up, or asked a certificate for.
@@ -67,8 +69,7 @@ class Pool:
     ) -> Response:
         """Send one request to one target; see `flow.ports.Origin`."""
         key = self._key(request, target)
-        fresh_enough = OVER_HTTP_IDLE if request.over_http else self._limits.idle
-        connection = self._take(key, fresh_enough, request)
+        connection = self._take(key, request)
         try:
             if connection is not None:
                 try:
@@ -113,7 +114,7 @@ class Pool:
         verified = target.insecure, target.trust_connect_host, target.client_cert
         return (target.host, target.port, request.authority, verified)
 
-    def _take(self, key: object, fresh_enough: float, request: Request) -> Connection | None:
+    def _take(self, key: object, request: Request) -> Connection | None:
         idle = self._idle.get(key)
         if idle is None:
             return None
@@ -126,10 +127,18 @@ class Pool:
             self._count -= 1
             if connection.transport.is_closing():
                 continue
-            if now - connection.since <= fresh_enough and not (looks and _has_input(connection)):
+            fresh = now - connection.since <= self._idle_limit(connection, request)
+            if fresh and not (looks and _has_input(connection)):
                 return connection
             connection.abort()
         return None
+
+    def _idle_limit(self, connection: Connection, request: Request) -> float:
+        """Return for how long a connection may have been idle to be used for a request."""
+        if not request.over_http:
+            return self._limits.idle
+        said = connection.idle_timeout
+        return OVER_HTTP_IDLE if said is None else said - OVER_HTTP_MARGIN
 
     # Up-calls of connections
 
