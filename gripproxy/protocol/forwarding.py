@@ -27,6 +27,8 @@ LOOPS_MAX = 5
 # Who may be the last to get a request, by `Max-Forwards` (RFC 9110 7.6.2).
 _BOUNDED = frozenset((b"TRACE", b"OPTIONS"))
 _HOPS_DIGITS_MAX = 9
+# What is kept with fields of a client: on which routes they went out, and as what.
+_DERIVED_MAX = 32
 
 _HOP_BY_HOP = fields.CONNECTION | fields.TRANSFER_ENCODING | fields.HOP | fields.UPGRADE
 _NOT_TO_ORIGIN = (
@@ -106,6 +108,11 @@ class Forwarder:
         )
         self._protos = s.set_proto or s.set_protocol or s.accept_proto
 
+    @property
+    def address_rules(self) -> tuple[AddressRule, AddressRule]:
+        """What becomes of lists of addresses: of any client's, and of a trusted one's."""
+        return self._settings.x_forwarded_for, self._settings.x_forwarded_for_trusted
+
     def forget_routes(self) -> None:
         """Drop what is kept by route, after a reload."""
         self._added.clear()
@@ -159,6 +166,8 @@ class Forwarder:
         if isinstance(known, _Outgoing) and known.added is added:
             return known.headers
         made = self._made(request, route, wall, trusted=trusted, internal=internal).share()
+        if len(derived) >= _DERIVED_MAX:
+            derived.clear()  # routes are replaced, fields may stay for ever
         derived[route] = _Outgoing(added, made)
         return made
 
