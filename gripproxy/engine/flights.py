@@ -16,8 +16,11 @@ from gripproxy.protocol.messages import Receiver, Source
 class Whole(Protocol):
     """Who wants to know how a body ended."""
 
+    def wanted(self) -> bool:
+        """Tell whether readers may come that are not here yet."""
+
     def body_whole(self, body: bytes | None) -> None:
-        """Take the whole body, None if it was too large to be kept."""
+        """Take the whole body, None if it was too large to be kept or nobody wanted it."""
 
     def body_broken(self, error: GripProxyError) -> None:
         """Learn that the body broke off."""
@@ -37,13 +40,14 @@ class FlightBody:
         self._readers: dict[Reader, None] = {}
         self._paused = False
         self._ended = False
+        self._abandoned = False
         self._trailers: Headers | None = None
         self.failure: GripProxyError | None = None
 
     @property
     def joinable(self) -> bool:
         """Whether the beginning is still here, so that another reader may come."""
-        return self._gone == 0 and self.failure is None
+        return self._gone == 0 and self.failure is None and not self._abandoned
 
     @property
     def size(self) -> int:
@@ -70,6 +74,7 @@ class FlightBody:
         for reader in list(self._readers):
             reader.advance()
         if self._size > self._limit:
+            self.look_for_readers()
             self._drop_taken()
 
     def body_end(self, trailers: Headers | None) -> None:
@@ -105,14 +110,22 @@ class FlightBody:
         return self._trailers
 
     def left(self, reader: "Reader") -> None:
-        """Forget a reader; without any, a body that cannot be stored is not wanted."""
+        """Forget a reader; the others may have been waiting for him."""
         self._readers.pop(reader, None)
         if self._ended or self.failure is not None:
             return
-        if not self._readers and self._size > self._limit:
-            self._source.abandon()
-        elif self._size > self._limit:
+        self.look_for_readers()
+        if self._size > self._limit:
             self._drop_taken()
+
+    def look_for_readers(self) -> None:
+        """Let the origin go if nobody reads, nobody will, and it cannot be stored."""
+        if self._ended or self._abandoned or self.failure is not None:
+            return
+        if self._size > self._limit and not self._readers and not self._owner.wanted():
+            self._abandoned = True
+            self._source.abandon()
+            self._owner.body_whole(None)
 
     def taken(self) -> None:
         """Take note that a reader has gone on."""
@@ -121,6 +134,8 @@ class FlightBody:
 
     def _drop_taken(self) -> None:
         """Keep what the slowest reader needs, and let the origin wait for him."""
+        if self._abandoned:
+            return
         slowest = min((reader.at for reader in self._readers), default=self._gone)
         count = slowest - self._gone
         if count > 0:

@@ -13,7 +13,7 @@ Design: cache-and-purge.md, *The algorithm*, whose steps have their numbers here
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gripproxy.engine.flights import FlightBody
@@ -24,6 +24,7 @@ from gripproxy.flow.ports import Clock, Interim, Tasks
 from gripproxy.protocol import answers, forwarding, instruct
 from gripproxy.protocol.caching import (
     demands,
+    directives,
     keys,
     report,
     reuse,
@@ -81,6 +82,8 @@ class _Flight:
     body: "bytes | FlightBody" = b""
     target: Target | None = None
     status: int | None = None  # of a 304 to our own question
+    freshens: Entry[Facts] | None = None  # what that 304 was about
+    waiting: int = 0  # clients that have not taken anything from it yet
 
     @property
     def began(self) -> int:
@@ -104,7 +107,7 @@ class Cache:
         max_object_size: int = 8_388_608,
     ) -> None:
         self._store = store
-        self._send = send
+        self._origin = send
         self._clock = clock
         self._tasks = tasks
         self._level = level
@@ -144,6 +147,15 @@ class Cache:
             return await self._alone(ask, Forward.BYPASS)
         return await self._look_up(ask)
 
+    async def _send(
+        self, request: Request, route: Route, interim: Interim | None
+    ) -> tuple[Response, Target]:
+        """Ask the origin, and let it know that there is a cache which it may address."""
+        headers = request.headers.plus(directives.CAPABILITY)
+        asked = forwarding.with_changes(request, headers=headers)
+        response, target = await self._origin(asked, route, interim)
+        return forwarding.to_client(response), target
+
     # What the cache has no part in
 
     async def _pass(
@@ -164,9 +176,37 @@ class Cache:
         return _told(response, report.forwarded(demand.forward)), target
 
     async def _alone(self, ask: Ask, why: Forward) -> tuple[Response, Target]:
-        """Ask the origin for one client only: neither joined by others nor stored."""
-        response, target = await self._send(ask.request, ask.route, ask.interim)
-        return _told(response, report.forwarded(why)), target
+        """Ask the origin for one client only: nobody joins, but it may be stored.
+
+        So the part that a client asked for is there for the next one who wants it.
+        """
+        if why is Forward.BYPASS:
+            response, target = await self._send(ask.request, ask.route, ask.interim)
+            return _told(response, report.forwarded(why)), target
+        flight = _Flight(Flight(ask.key))
+        self._store.begin(flight.mark)
+        asked_at = self._clock.wall()
+        try:
+            response, target = await self._send(ask.request, ask.route, ask.interim)
+        except BaseException:
+            self._end(flight)
+            raise
+        holds = not ask.route.no_grip and instruct.is_instruct(response.headers)
+        names = self._look_at(flight, ask, ask.request, response, asked_at=asked_at, holds=holds)
+        if flight.refusal is not None:
+            self._end(flight)
+            return _told(response, report.forwarded(why)), target
+        flight.response = replace(response)
+        flight.target = target
+        self._store.known(flight.mark, names, None)
+        landing = _Landing(self, flight, names, None)
+        if isinstance(response.body, bytes):
+            landing.body_whole(response.body)
+        else:
+            flight.body = FlightBody(response.body, self._limit, landing)
+            response.body = flight.body.reader()
+            flight.body.begin()
+        return _told(response, report.forwarded(why, stored=True)), target
 
     # Looking up
 
@@ -186,10 +226,16 @@ class Cache:
         if verdict is Verdict.REFUSE:
             return answers.text(504, _ONLY_STORED), ask.route.targets[0]
         why = reuse.why(facts, ask.demand, others=store.has(ask.key))
-        if entry is None and (ask.demand.own or ask.demand.head or store.alone(ask.key, now=now)):
+        if entry is None and self._is_for_one(ask, now):
             return await self._alone(ask, why)
         asked_about = entry if verdict is Verdict.REVALIDATE else None
         return await self._by_flight(ask, asked_about, why, again=again)
+
+    def _is_for_one(self, ask: Ask, now: float) -> bool:
+        """Tell whether what the origin will say is of no use to others, or not all of it."""
+        if ask.demand.own or self._store.alone(ask.key, now=now):
+            return True
+        return ask.demand.head and not self._flights.get(ask.key)
 
     def _from_memory(self, ask: Ask, entry: Entry[Facts], now: float) -> Response:
         return serving.hit(entry.facts, entry.response, entry.body, ask.demand, now=now)
@@ -209,7 +255,19 @@ class Cache:
                 return await self._look_up(ask)
             flight = self._start(ask, entry)
         ask.at = self._store.marks.epoch
-        await flight.known.wait()
+        flight.waiting += 1
+        try:
+            await flight.known.wait()
+            return await self._delivered(ask, flight, why, leads=leads)
+        finally:
+            flight.waiting -= 1
+            if isinstance(flight.body, FlightBody):
+                flight.body.look_for_readers()
+
+    async def _delivered(
+        self, ask: Ask, flight: _Flight, why: Forward, *, leads: bool
+    ) -> tuple[Response, Target]:
+        """Return what a flight whose tags are known has for one who waited for it (5, 7)."""
         if flight.error is not None or (flight.facts and flight.facts.status in reuse.FAILURES):
             rescued = self._rescued(ask)
             if rescued is not None:
@@ -219,7 +277,10 @@ class Cache:
         if not (leads or self._may_have(ask, flight)):
             return await self._look_up(ask, again=True)
         assert flight.target is not None
-        return await self._taken(ask, flight, why, leads=leads), flight.target
+        try:
+            return await self._taken(ask, flight, why, leads=leads), flight.target
+        except TooLargeError:  # to be cut to what this client wants
+            return await self._alone(ask, why)
 
     def _newest(self, ask: Ask, *, again: bool) -> _Flight | None:
         """Return the key's newest flight if this client may join it (4)."""
@@ -241,6 +302,8 @@ class Cache:
         facts = flight.facts
         if facts is None or flight.began < ask.floor:
             return False
+        if flight.refusal not in (None, Refusal.LIFETIME):
+            return False  # it is its leader's own
         refusal = storing.refusal(facts, ask.demand, cookies=self._cookies, now=self._clock.wall())
         if refusal not in (None, Refusal.LIFETIME, Refusal.REQUEST) or ask.demand.own:
             return False
@@ -264,15 +327,18 @@ class Cache:
             collapsed=None if leads else True,
             refusal=flight.refusal,
         )
-        body: Body = flight.body.reader() if isinstance(flight.body, FlightBody) else flight.body
         now = self._clock.wall()
-        if ask.demand.own or ask.demand.head or flight.status is not None:
+        body: Body = b""
+        if ask.demand.own or flight.status is not None or not ask.demand.head:
+            body = flight.body.reader() if isinstance(flight.body, FlightBody) else flight.body
+        if ask.demand.own or flight.status is not None:
             content = await collect(body, self._limit)
             return serving.answer(facts, response, content, ask.demand, now=now, status=status)
         added = [status]
         if response.headers.has(b"age") or facts.age(now) > 0:
             added.insert(0, report.age(facts.age(now)))
-        shown = facts.shown
+        # What others must not see of it is its leader's.
+        shown = response.headers.without(*storing.INTERNAL, b"age") if leads else facts.shown
         return replace(
             response,
             headers=Headers.of(shown.fields + added, shown.marks),
@@ -332,34 +398,51 @@ class Cache:
             request.method = b"GET"
         asked_at = self._clock.wall()
         response, flight.target = await self._send(request, ask.route, None)
-        response = forwarding.to_client(response)
         if entry is not None and response.status == 304:
-            response = self._freshened(flight, entry, response)
-        body = response.body
-        hold, body = await self._hold_of(ask, response, body)
-        flight.facts = facts = storing.facts(
-            request,
-            response,
-            asked_at=asked_at,
-            received_at=self._clock.wall(),
-            hold=hold is not None,
-        )
-        demand = demands.read(request, cookies=self._cookies)
-        flight.refusal = storing.refusal(
-            facts, demand, cookies=self._cookies, now=self._clock.wall()
-        )
-        if hold is not None:
-            # Not yet: what is released on its channels would have to tell against it.
-            flight.refusal = Refusal.HOLD
+            if validation.confirms(entry.facts.headers, response.headers):
+                response = self._freshened(flight, entry, response)
+            else:  # about something else than what is stored
+                headers = validation.unconditional(ask.request.headers)
+                request = forwarding.with_changes(request, headers=headers)
+                asked_at = self._clock.wall()
+                response, flight.target = await self._send(request, ask.route, None)
+        hold, body = await self._hold_of(ask, response, response.body)
         channels = [held.channel for held in hold.channels] if hold is not None else []
-        names = tags.of(ask.client, request, ask.route, response.headers, channels)
-        if names is None:
-            flight.refusal = Refusal.REQUEST
-            names = frozenset()
-        if entry is not None and flight.status is not None:
-            names |= {tag.name for tag in entry.tags}
+        holds = hold is not None
+        names = self._look_at(
+            flight, ask, request, response, asked_at=asked_at, holds=holds, channels=channels
+        )
+        if flight.freshens is not None:
+            names |= {tag.name for tag in flight.freshens.tags}
         flight.response = response
         await self._flow(flight, body, names, hold)
+
+    def _look_at(
+        self,
+        flight: _Flight,
+        ask: Ask,
+        request: Request,
+        response: Response,
+        *,
+        asked_at: float,
+        holds: bool,
+        channels: Sequence[str] = (),
+    ) -> frozenset[tags.Tag]:
+        """Find out what is to be known of a response, and return its tags."""
+        now = self._clock.wall()
+        flight.facts = facts = storing.facts(
+            request, response, asked_at=asked_at, received_at=now, hold=holds
+        )
+        demand = demands.read(request, cookies=self._cookies)
+        flight.refusal = storing.refusal(facts, demand, cookies=self._cookies, now=now)
+        if holds:
+            # Not yet: what is released on its channels would have to tell against it.
+            flight.refusal = Refusal.HOLD
+        names = tags.of(ask.client, request, ask.route, response.headers, channels)
+        if names is None:
+            flight.refusal = Refusal.TAGS
+            return frozenset()
+        return names
 
     async def _flow(
         self, flight: _Flight, body: Body, names: frozenset[tags.Tag], hold: HoldFacts | None
@@ -377,11 +460,13 @@ class Cache:
         flight.body = FlightBody(body, limit, landing)
         flight.known.set()
         flight.body.begin()
+        flight.body.look_for_readers()
         await flight.over.wait()
 
     def _freshened(self, flight: _Flight, entry: Entry[Facts], told: Response) -> Response:
         """Return the stored response as a 304 updates it: it is put anew (6)."""
         flight.status = 304
+        flight.freshens = entry
         stored = entry.facts
         return Response(
             status=stored.status,
@@ -417,7 +502,9 @@ class Cache:
         assert facts is not None
         assert response is not None
         assert flight.target is not None
-        if flight.refusal is None and body is not None:
+        asked_about = flight.freshens
+        lasts = asked_about is None or self._store.is_stored(asked_about)
+        if flight.refusal is None and body is not None and lasts:
             entry = Entry(
                 flight.mark.key,
                 replace(response, body=b""),
@@ -441,6 +528,10 @@ class _Landing:
     names: frozenset[tags.Tag]
     hold: HoldFacts | None
 
+    def wanted(self) -> bool:
+        """Tell whether clients still wait who have not begun to read."""
+        return self.flight.waiting > 0
+
     def body_whole(self, body: bytes | None) -> None:
         """Store a whole body."""
         self.cache.landed(self.flight, self, body)
@@ -452,6 +543,5 @@ class _Landing:
 
 def _told(response: Response, status: Field) -> Response:
     """Return a response that only passes, with what the cache says of it."""
-    response = forwarding.to_client(response)
     shown = response.headers.without(*storing.INTERNAL)
     return replace(response, headers=Headers.of([*shown.fields, status], shown.marks))

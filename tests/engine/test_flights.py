@@ -51,6 +51,10 @@ class Client:
 class Owner:
     def __init__(self):
         self.outcome = None
+        self.expects = False
+
+    def wanted(self):
+        return self.expects
 
     def body_whole(self, body):
         self.outcome = ("whole", body)
@@ -150,7 +154,7 @@ def test_the_flight_goes_on_while_it_may_be_stored():
 
 
 def test_what_cannot_be_stored_and_nobody_reads_is_not_wanted():
-    body, origin, _ = a_body(limit=5)
+    body, origin, owner = a_body(limit=5)
     reader, other = body.reader(), body.reader()
     reader.start(Client())
     other.start(Client())
@@ -158,6 +162,28 @@ def test_what_cannot_be_stored_and_nobody_reads_is_not_wanted():
     reader.abandon()
     assert origin.calls == []
     other.abandon()
+    assert origin.calls == ["abandon"]
+    assert not body.joinable
+    assert owner.outcome == ("whole", None)
+
+
+def test_what_has_become_too_large_with_nobody_to_read_it_is_not_wanted():
+    body, origin, owner = a_body(limit=5)
+    body.body_piece(b"12345")
+    assert origin.calls == []
+    body.body_piece(b"6")
+    assert origin.calls == ["abandon"]
+    assert owner.outcome == ("whole", None)
+
+
+def test_the_origin_waits_for_readers_that_have_not_begun():
+    body, origin, owner = a_body(limit=5)
+    owner.expects = True
+    body.body_piece(b"123456")
+    assert origin.calls == []
+    owner.expects = False
+    body.look_for_readers()
+    body.look_for_readers()
     assert origin.calls == ["abandon"]
 
 
