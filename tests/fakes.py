@@ -47,6 +47,7 @@ class FakeNotices:
         self.first: list[str] = []
         self.last: list[str] = []
         self.drops: list[tuple[str, str]] = []
+        self.kept: list[tuple[int, int]] = []
         self.failures: list[tuple[str, str]] = []
         self.odd: list[str] = []
         self.excess: list[int] = []
@@ -56,6 +57,9 @@ class FakeNotices:
 
     def last_subscriber(self, channel: str) -> None:
         self.last.append(channel)
+
+    def kept_alive(self, route, kind: int, size: int) -> None:
+        self.kept.append((kind, size))
 
     def dropped(self, channel: str, reason: str) -> None:
         self.drops.append((channel, reason))

@@ -67,6 +67,16 @@ class Channel:
         return bool(responses or streams or sockets)
 
 
+class Watch(Protocol):
+    """Who counts subscribers: `engine.stats.Counters`."""
+
+    def subscribed(self, channel: Channel, holder: Holder) -> None:
+        """A channel gets a subscriber."""
+
+    def unsubscribed(self, channel: Channel, holder: Holder) -> None:
+        """A channel has lost a subscriber."""
+
+
 class Channels:
     """All subscribed channels."""
 
@@ -78,6 +88,7 @@ class Channels:
         update_on_first: bool = True,
         arm: Callable[[float], None] = lambda _: None,
     ) -> None:
+        self.watch: Watch | None = None  # set by whoever has one, before the first subscriber
         self._arm = arm
         self._notices = notices
         self._linger = linger
@@ -113,13 +124,18 @@ class Channels:
             if self._update_on_first:
                 self._fresh.set(channel, now + FIRST_UPDATE_AFTER)
                 self._arm(now + FIRST_UPDATE_AFTER)
-        channel.holders[holder.kind][holder] = None
+        holders = channel.holders[holder.kind]
+        if self.watch is not None and holder not in holders:
+            self.watch.subscribed(channel, holder)
+        holders[holder] = None
 
     def unsubscribe(self, name: str, holder: Holder, *, now: float) -> None:
         """Remove a holder; the last one ends the subscription, at once or after the linger."""
         channel = self._channels.get(name)
         if channel is None or channel.holders[holder.kind].pop(holder, channel) is channel:
             return
+        if self.watch is not None:
+            self.watch.unsubscribed(channel, holder)
         if holder.kind is Kind.RESPONSE and not channel.holders[Kind.RESPONSE]:
             channel.linger_until = now + self._linger
         if not channel.held:

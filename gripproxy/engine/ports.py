@@ -143,6 +143,9 @@ class Notices(Protocol):
     def last_subscriber(self, channel: str) -> None:
         """A channel is no longer subscribed, its linger being over."""
 
+    def kept_alive(self, route: Route, kind: int, size: int) -> None:
+        """A holder of a kind (`channels.Kind`) was sent so many bytes lest it be silent."""
+
     def dropped(self, channel: str, reason: str) -> None:
         """An item did not reach a holder: it was slow, or the item cannot be sent."""
 

@@ -441,6 +441,7 @@ class SocketSession(Subscriber):
         if not sink.blocked and not self._passing:
             sink.send(keep.opcode, keep.content)
             sink.touched = now
+            self._home.notices.kept_alive(self.route, self.kind, len(keep.content))
         self._start_keep_alive(now)
 
     def _close_due(self, now: float) -> None:

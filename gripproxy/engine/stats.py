@@ -24,7 +24,7 @@ Format = HttpResponse | HttpStream | WebSocketMessage
 class Counted:
     """One connection: a request or a WebSocket, from its first byte to its last (3)."""
 
-    __slots__ = ("_begun", "_counters", "_minute", "_second", "cid", "entry")
+    __slots__ = ("_begun", "_counters", "_is_over", "_minute", "_second", "_sent", "cid", "entry")
 
     def __init__(
         self, counters: "Counters", cid: str, entry: Entry, now: float, second: int
@@ -35,6 +35,8 @@ class Counted:
         self._begun = now
         self._second = second
         self._minute: float | None = None  # when the minute of a frame is over
+        self._sent = 0
+        self._is_over = False
 
     def __repr__(self) -> str:
         return f"<Counted {self.cid}>"
@@ -42,6 +44,18 @@ class Counted:
     def answered(self, response: Response) -> None:
         """Count the head of a response to the client."""
         self.entry.client_header_bytes_sent += response_size(response)
+
+    def sent(self, size: int) -> None:
+        """Count the content sent to the client: so much until now."""
+        self.entry.client_content_bytes_sent += size - self._sent
+        self._sent = size
+
+    def opened(self, request: Request, response: Response) -> None:
+        """Count the heads of a WebSocket's handshake: what was asked of whom, and the answer."""
+        self.entry.server_header_bytes_sent += request_size(request)
+        size = response_size(response)
+        self.entry.server_header_bytes_received += size
+        self.entry.client_header_bytes_sent += size
 
     def frame(self, now: float) -> None:
         """Take note that a WebSocket has frames: a minute with some is activity (5.1)."""
@@ -52,7 +66,10 @@ class Counted:
             self._counters.active(self.entry)
 
     def over(self, now: float) -> None:
-        """Take note that the connection has ended."""
+        """Take note that the connection has ended; it may be said twice."""
+        if self._is_over:
+            return
+        self._is_over = True
         if self._minute is not None and now >= self._minute:
             self._counters.active(self.entry)
         lasted = int((now - self._begun) // MINUTE)
@@ -167,7 +184,7 @@ class Counters:
     def end(self, counted: Counted, second: int, lasted: int, now: float) -> None:
         """Take note of the end of a connection that began in a second and lasted so many minutes.
 
-        Raises nothing and does nothing twice: `Counted.over` is called once.
+        `Counted.over` calls it, once.
         """
         counted.entry.end(second, self._advance(now), lasted)
         if self._tells:
@@ -184,11 +201,11 @@ class Counters:
         entry.activity += 1
         self._touch()
 
-    def kept_alive(self, route: Route, kind: Kind, size: int) -> None:
+    def kept_alive(self, route: Route, kind: int, size: int) -> None:
         """Take note that a holder was sent so many bytes lest it be silent."""
         entry = self.entry(route)
         entry.client_content_bytes_sent += size
-        if kind is Kind.SOCKET:
+        if kind == Kind.SOCKET:
             entry.client_messages_sent += 1
         self.active(entry)
 

@@ -96,6 +96,15 @@ class Entry(Sums):
             ring[(slot + 1 + i) % MINUTE] for i in range(rest)
         )
 
+    def add_request_content(self, size: int) -> None:
+        """Count a piece of a client's body that passes to an origin."""
+        self.client_content_bytes_received += size
+        self.server_content_bytes_sent += size
+
+    def add_response_content(self, size: int) -> None:
+        """Count a piece of an origin's body."""
+        self.server_content_bytes_received += size
+
 
 def values(sums: Sums) -> tuple[int, ...]:
     """Return the sums in their order."""

@@ -11,6 +11,7 @@ WebSocket all go through `Fetcher.fetch`:
 from typing import Protocol
 
 from gripproxy.errors import ConnectError
+from gripproxy.flow.counting import Watch
 from gripproxy.flow.ports import Interim, Origin
 from gripproxy.protocol import forwarding
 from gripproxy.protocol.messages import Request, Response
@@ -32,6 +33,7 @@ class Fetcher:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self.cache: Caching | None = None  # set by whoever has one, before the first request
+        self.watch: Watch | None = None  # likewise
 
     async def fetch(
         self,
@@ -62,7 +64,10 @@ class Fetcher:
         for target in route.targets:
             try:
                 asked = forwarding.for_target(request, target) if target.host_field else request
-                return await self._origin.send(asked, target, interim), target
+                if self.watch is None:
+                    return await self._origin.send(asked, target, interim), target
+                sending = self.watch.send(self._origin, asked, target, route, interim)
+                return await sending, target
             except ConnectError as error:
                 failure = error
         assert failure is not None  # a route has at least one target

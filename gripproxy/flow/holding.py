@@ -31,6 +31,7 @@ from gripproxy.errors import (
 from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KEPT_MAX, KeptBody, TooLargeError, collect
 from gripproxy.flow.bodyfilters import FilteredBody
+from gripproxy.flow.counting import Watch
 from gripproxy.flow.decoding import decoded
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.linking import Linker
@@ -74,6 +75,7 @@ class Holder:
         self._linker = linker
         self._access = access
         self._subscription_max = subscription_max
+        self.watch: Watch | None = None  # set by whoever has one, before the first hold
         self._pager = Pager(fetcher, linker, hub, clock=clock, subscription_max=subscription_max)
         hub.ended = self.ended
 
@@ -219,6 +221,8 @@ class Holder:
             await self._refuse(exchange, origin, answers.no_route())
             return False
         origin.route = route
+        if self.watch is not None:
+            self.watch.retried(route)
         try:
             request = self._forwarder.to_origin(
                 origin.request, route, wall=self._clock.wall(), trusted=origin.trusted

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from gripproxy.engine.ports import ClientSocket
 from gripproxy.engine.sockets import Sessions, SocketSession
+from gripproxy.engine.stats import Counted
+from gripproxy.engine.watched import WatchedSession
 from gripproxy.errors import FrameError
 from gripproxy.flow.access import Access
 from gripproxy.flow.ports import Clock, Exchange
@@ -45,6 +47,7 @@ class Handshake:
     route: Route
     trusted: bool = False
     debug: bool = False
+    counted: Counted | None = None
 
     @property
     def speaks_grip(self) -> bool:
@@ -78,7 +81,9 @@ class Opener:
         """
         if handshake.trusted and not handshake.route.no_grip and grip is not None:
             response.headers = response.headers.plus((_EXTENSIONS, grip.answer))
-        side.session = SocketSession(
+        counted = handshake.counted
+        make = SocketSession if counted is None else WatchedSession
+        side.session = session = make(
             self.sessions,
             side.cid,
             handshake.route,
@@ -86,6 +91,9 @@ class Opener:
             implicit=target.subs,
             debug=handshake.debug,
         )
+        if counted is not None and isinstance(session, WatchedSession):
+            session.counted = counted
+            counted.opened(handshake.request, response)
         side.client = handshake.exchange.upgrade(response)
         for channel in target.subs:
             side.subscribed(channel)
@@ -96,8 +104,8 @@ class Side:
 
     __slots__ = ("cid", "client", "exchange", "opener", "session")
 
-    def __init__(self, opener: Opener, exchange: Exchange) -> None:
-        self.cid = opener.make_id()
+    def __init__(self, opener: Opener, exchange: Exchange, counted: Counted | None = None) -> None:
+        self.cid = opener.make_id() if counted is None else counted.cid
         self.opener = opener
         self.exchange = exchange
         self.session: SocketSession

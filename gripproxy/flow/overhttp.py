@@ -36,6 +36,7 @@ from gripproxy.errors import (
     OriginError,
 )
 from gripproxy.flow.bodies import TooLargeError, collect
+from gripproxy.flow.counting import Watch
 from gripproxy.flow.opening import Handshake, Opener, Side, acceptance_over_http, refusal
 from gripproxy.flow.ports import Exchange, Origin
 from gripproxy.protocol import forwarding, wsevents, wsframes, wshandshake
@@ -83,6 +84,7 @@ class Carrier:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.watch: Watch | None = None  # set by whoever has one, before the first handshake
         self.origin = origin
         self.forwarder = forwarder
         self.opener = opener
@@ -133,7 +135,7 @@ class Carried(Side):
     )
 
     def __init__(self, carrier: Carrier, handshake: Handshake, target: Target) -> None:
-        super().__init__(carrier.opener, handshake.exchange)
+        super().__init__(carrier.opener, handshake.exchange, handshake.counted)
         self._carrier = carrier
         self._route = handshake.route
         self._target = target
@@ -176,7 +178,7 @@ class Carried(Side):
         exchange.shielded = True
         try:
             while True:
-                response = await self._carrier.origin.send(self._request(_OPEN), self._target)
+                response = await self._send(_OPEN)
                 if not _is_events(response):
                     return refusal(response)
                 events = await self._opening_events(response)
@@ -347,7 +349,7 @@ class Carried(Side):
 
     async def _ask(self, body: bytes) -> None:
         try:
-            response = await self._carrier.origin.send(self._request(body), self._target)
+            response = await self._send(body)
             if not _is_events(response):
                 _abandon(response)
                 self._failed(f"answered {response.status} instead of events")
@@ -368,6 +370,12 @@ class Carried(Side):
             self._failed(str(error))
         else:
             self._answered(response, content)
+
+    def _send(self, body: bytes) -> Awaitable[Response]:
+        carrier, request = self._carrier, self._request(body)
+        if carrier.watch is None:
+            return carrier.origin.send(request, self._target)
+        return carrier.watch.send(carrier.origin, request, self._target, self._route)
 
     def _request(self, body: bytes) -> Request:
         # hot: the fields that stay the same are kept as bytes; with a list of fields that is

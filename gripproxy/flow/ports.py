@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
 from gripproxy.engine.ports import ClientSocket, Held, Sink, Socket, SocketReceiver, Wake
+from gripproxy.engine.stats import Counted
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response, Source
@@ -25,6 +26,7 @@ class Exchange(Sink, Protocol):
     request: Request
     sent: int  # bytes of the answer's body so far
     shielded: bool  # the story goes on although its client leaves before the answer
+    counted: Counted | None  # the request for statistics, until it is over
 
     @property
     def gone(self) -> bool:

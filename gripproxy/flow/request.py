@@ -17,6 +17,7 @@ from gripproxy.engine.origins import Origin
 from gripproxy.errors import GripProxyError, OriginError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KeptBody
+from gripproxy.flow.counting import Watch
 from gripproxy.flow.dressing import Dress
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.holding import Holder
@@ -78,10 +79,17 @@ class RequestFlow:
         self._serve_socket = serve_socket
         self._serve_sockjs = serve_sockjs
         self.routes = RouteTable(())
+        self._watch: Watch | None = None
+
+    def watch_with(self, watch: Watch) -> None:
+        """Have counted what happens to requests; before the first one."""
+        self._watch = self._fetcher.watch = self._holder.watch = watch
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
         course = _Course(exchange.request)
+        if self._watch is not None:
+            self._watch.head()
         try:
             response = await self._respond(exchange, course)
         except RequestError as error:
@@ -116,12 +124,16 @@ class RequestFlow:
         if self._settings.cross_origin or (route is not None and route.aco):
             request = self._dress(course)
         if route is None:
+            if self._watch is not None:
+                self._watch.no_route(exchange)
             return answers.no_route()
         trusted = self._trusts(request)
         if request.websocket:
             debug = self._debug(route)
             await self._serve_socket(exchange, route, trusted=trusted, debug=debug)
             return None
+        if self._watch is not None:
+            self._watch.request(exchange, route, trusted=trusted)
         if forwarding.hops_left(request) == 0:
             return answers.last_hop(request.method)
         asked = self._to_origin(request, route, trusted=trusted)

@@ -6,6 +6,7 @@ own way. The first that is reached decides; what it answers, or fails to, is the
 
 from gripproxy.errors import ClientGoneError, ConnectError, OriginError
 from gripproxy.flow.access import Access
+from gripproxy.flow.counting import Watch
 from gripproxy.flow.opening import Handshake
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.ports import Clock, Exchange
@@ -29,11 +30,16 @@ class SocketFlow:
         clock: Clock,
         access: Access,
     ) -> None:
+        self._watch: Watch | None = None
         self._carrier = carrier
         self._relay = relay
         self._forwarder = forwarder
         self._clock = clock
         self._access = access
+
+    def watch_with(self, watch: Watch) -> None:
+        """Have counted what happens to WebSockets; before the first one."""
+        self._watch = self._carrier.watch = watch
 
     async def serve(self, exchange: Exchange, route: Route, *, trusted: bool, debug: bool) -> None:
         """Answer a handshake that a route has taken: open a WebSocket, or say why not.
@@ -47,22 +53,42 @@ class SocketFlow:
         handshake = Handshake(
             exchange=exchange, request=request, route=route, trusted=trusted, debug=debug
         )
+        if self._watch is None:
+            await self._answer(handshake)
+            return
+        cid = self._carrier.opener.make_id()
+        counted = handshake.counted = self._watch.socket(exchange, route, cid, trusted=trusted)
+        is_open = False
+        try:
+            is_open = await self._answer(handshake)
+        finally:
+            if not is_open:
+                counted.over(self._clock.now())
+
+    async def _answer(self, handshake: Handshake) -> bool:
+        """Answer a handshake; return whether a WebSocket is open."""
+        exchange, route = handshake.exchange, handshake.route
         try:
             response, target = await self._ask(handshake)
         except ClientGoneError:
             self._access.broke_off(exchange.request, route, None)
-            return
+            return False
         if response is None:
             self._access.answered(exchange, exchange.request, route, target, 101)
             # Nobody asks for them any more, and an open WebSocket keeps its request for its URI.
             exchange.request.headers = _NO_FIELDS
-        elif exchange.gone:
+            return True
+        if exchange.gone:
             if not isinstance(response.body, bytes):
                 response.body.abandon()
             self._access.broke_off(exchange.request, route, target)
         else:
             await exchange.answer(response)
             self._access.answered(exchange, exchange.request, route, target, response.status)
+            if handshake.counted is not None:
+                handshake.counted.answered(response)
+                handshake.counted.sent(exchange.sent)
+        return False
 
     async def _ask(self, handshake: Handshake) -> tuple[Response | None, Target]:
         """Return what the client is to be told, None if a WebSocket is open, and by whom."""

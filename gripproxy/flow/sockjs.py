@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gripproxy.engine.ports import ClientSocket, Framing, Held, Wake
+from gripproxy.engine.stats import Counted
 from gripproxy.errors import RequestError
 from gripproxy.flow.bodies import TooLargeError, collect
 from gripproxy.flow.framed import FramedSocket
@@ -259,6 +260,7 @@ class _Handshaking:
 
     framing = Framing.FRAMES
     blocked = False
+    counted: Counted | None = None
 
     def __init__(self, request: Request) -> None:
         self.request = request

@@ -34,7 +34,7 @@ class Relay:
         origin = await self._origin.connect(request, target)
         if isinstance(origin, Response):
             return refusal(origin)
-        relayed = Relayed(self._opener, handshake.exchange, origin)
+        relayed = Relayed(self._opener, handshake, origin)
         answer = acceptance(origin.response)
         self._opener.accept(handshake, target, relayed, answer, origin.agreed.grip)
         relayed.start()
@@ -50,8 +50,8 @@ class Relayed(Side):
 
     __slots__ = ("_origin",)
 
-    def __init__(self, opener: Opener, exchange: Exchange, origin: OriginSocket) -> None:
-        super().__init__(opener, exchange)
+    def __init__(self, opener: Opener, handshake: Handshake, origin: OriginSocket) -> None:
+        super().__init__(opener, handshake.exchange, handshake.counted)
         self._origin = origin
 
     def __repr__(self) -> str:

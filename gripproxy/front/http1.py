@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 from gripproxy.engine.pipe import ByChunks, ByLength
 from gripproxy.engine.ports import ClientSocket, Framing, Held, Wake
+from gripproxy.engine.stats import Counted
 from gripproxy.errors import ClientGoneError, GripProxyError, PeerError, RequestError
 from gripproxy.flow.ports import Exchange, Resume
 from gripproxy.front import heads
@@ -105,6 +106,7 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "_waking",
         "blocked",
+        "counted",
         "framing",
         "peer",
         "request",
@@ -132,6 +134,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         # Serving
         self.blocked = False
+        self.counted: Counted | None = None
         self._keep = False
         self._serving = False
         self._relay: Relay | None = None
@@ -248,6 +251,8 @@ class Connection(asyncio.Protocol):
                 while self._held is not None:
                     await self._park()
                 self._serving = False
+                if self.counted is not None:
+                    self._count_end(self.counted)
                 if not self._ready_for_more():
                     break
         except asyncio.CancelledError:
@@ -257,10 +262,20 @@ class Connection(asyncio.Protocol):
             self.cut()
         finally:
             self._serving = False
+            if self.counted is not None:
+                self._count_end(self.counted)
             self._let_go()
+
+    def _count_end(self, counted: Counted) -> None:
+        """Tell that a request is over."""
+        self.counted = None
+        counted.sent(self.sent)
+        counted.over(self._host.loop.time())
 
     async def _park(self) -> None:
         """Wait for a wake of the hold, then let its story go on."""
+        if self.counted is not None:
+            self.counted.sent(self.sent)
         if self._waking is None and not self._ended:
             self._waiter = self._host.loop.create_future()
             await self._waiter
@@ -512,6 +527,8 @@ class Connection(asyncio.Protocol):
 
     def _head(self, response: Response, framing: bytes) -> bytes:
         host = self._host
+        if self.counted is not None:
+            self.counted.answered(response)
         version = self.request.version
         if self._incoming is not None or host.draining or (self._eof and not self._buffer):
             self._keep = False

@@ -46,6 +46,14 @@ def test_the_most_connections_are_remembered():
     assert (entry.connections, entry.peak) == (1, 2)
 
 
+def test_a_body_that_passes_counts_on_both_sides():
+    entry = Entry("r")
+    entry.add_request_content(3)
+    entry.add_response_content(5)
+    assert (entry.client_content_bytes_received, entry.server_content_bytes_sent) == (3, 3)
+    assert entry.server_content_bytes_received == 5
+
+
 def test_sums_have_an_order():
     entry = Entry("r")
     entry.sent = 5
