@@ -103,6 +103,7 @@ class Front:
         lines: Lines | None,
         topic: Callable[[str, bool], None],
         maxconn: int,
+        last_ids: LastIds,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
@@ -113,7 +114,6 @@ class Front:
         self._minute = Throttle(60.0)
         self._alarm = Alarm(loop, self._ring)
         runner, proxy, handler = config.runner, config.proxy, config.handler
-        last_ids = LastIds()
         channels = Channels(
             self,
             linger=handler.subscription_linger,

@@ -41,6 +41,7 @@ class Control:
         clock: Clock,
         tasks: Tasks,
         out: Released,
+        last_ids: LastIds,
         subscribed: Callable[[str], bool],
         operations: Operations,
     ) -> None:
@@ -50,7 +51,7 @@ class Control:
         self._clock = clock
         self._operations = operations
         self._alarm = Alarm(self._loop, self._ring)
-        self.last_ids = LastIds()
+        self.last_ids = last_ids
         self.sequencer: Sequencer[PublishItem] = Sequencer(
             handler.message_wait / 1000, handler.id_cache_ttl, self.last_ids, subscribed
         )

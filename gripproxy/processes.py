@@ -19,6 +19,7 @@ from gripproxy import app, intake, runtime, sockets
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link, Workers
 from gripproxy.config import Config
+from gripproxy.engine.lastids import LastIds
 from gripproxy.errors import WorkerError
 from gripproxy.logs import Lines
 from gripproxy.options import Runner
@@ -92,6 +93,7 @@ class Single:
         self, start: Start, clock: runtime.Clock, tasks: runtime.Tasks, lines: Lines | None
     ) -> None:
         self._start = start
+        last_ids = LastIds()  # one: what a hold finds wrong is forgotten where items come in too
         self._front = app.Front(
             start.config,
             clock=clock,
@@ -99,20 +101,20 @@ class Single:
             lines=lines,
             topic=self._topic,
             maxconn=client_max(start.config),
+            last_ids=last_ids,
         )
         self._control = intake.Control(
             start.config,
             clock=clock,
             tasks=tasks,
             out=self._front,
+            last_ids=last_ids,
             subscribed=self._front.hub.channels.__contains__,
             operations=self._front,
         )
         self._front.use_routes(RouteTable(start.routes.routes))
 
     def _topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
-        if not held:
-            self._front.hub.forget_last_id(channel)
         self._control.topic(channel, held)
 
     async def open(self) -> None:
@@ -187,6 +189,7 @@ class Parent:
             clock=clock,
             tasks=tasks,
             out=self._all,
+            last_ids=LastIds(),
             subscribed=self._all.__contains__,
             operations=_Everywhere(self._all),
         )
@@ -299,12 +302,16 @@ class Parent:
         return True
 
     def _received(self, link: Link, kind: Message, values: list[Value]) -> None:
-        if kind is not Message.READY:
-            self._all.received(link, kind, values)
-            return
-        for worker in self._of(link):
-            worker.serves = True
-            worker.news.set()
+        match kind, values:
+            case Message.READY, []:
+                for worker in self._of(link):
+                    worker.serves = True
+                    worker.news.set()
+            case Message.FORGET, [str(channel)]:
+                self._control.last_ids.forget(channel)
+                self._all.send(Message.FORGET, channel)
+            case _:
+                self._all.received(link, kind, values)
 
     def _lost(self, link: Link) -> None:
         self._all.leave(link)

@@ -19,6 +19,7 @@ from gripproxy.app import Front
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link
 from gripproxy.config import Config
+from gripproxy.engine.lastids import LastIds
 from gripproxy.errors import CommandError
 from gripproxy.logs import Lines
 from gripproxy.protocol import packets
@@ -97,6 +98,8 @@ class Worker:
                 self._counted = 0
             case Message.TOPIC, [str(channel), bool(held), last_id]:
                 self._topic(channel, last_id, held=held)
+            case Message.FORGET, [str(channel)]:
+                self._forget_last_id(channel)
             case Message.CALL, [int(number), str(name), list(arguments)]:
                 self._tasks.start(self._call(number, name, arguments), name=name)
             case Message.DRAIN, [float() | int() as seconds]:
@@ -128,7 +131,9 @@ class Worker:
             lines=self._lines,
             topic=lambda channel, held: self._send(Message.HELD, channel, held),
             maxconn=work.maxconn,
+            last_ids=LastIds(),
         )
+        front.hub.forgot = lambda channel: self._send(Message.FORGET, channel)
         self._use_routes(work.routes)
         self._tasks.start(self._listen(front, work.listeners), name="listen")
 
@@ -173,7 +178,11 @@ class Worker:
         if isinstance(item_id, str):
             front.hub.last_ids.set(channel, item_id)
         else:
-            front.hub.forget_last_id(channel)
+            front.hub.last_ids.forget(channel)
+
+    def _forget_last_id(self, channel: str) -> None:
+        if self._front is not None:
+            self._front.hub.last_ids.forget(channel)
 
     # Commands
 

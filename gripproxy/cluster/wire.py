@@ -37,6 +37,8 @@ class Message(IntEnum):
     HELD = 22  # channel, whether this worker holds it
     REPLY = 23  # number, value, condition of a failure or None
     STATISTICS = 24  # values by name
+    # Either way
+    FORGET = 30  # a channel whose last id a holder has shown to be wrong
 
 
 def encode(kind: Message, *values: Value) -> bytes:

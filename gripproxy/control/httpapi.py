@@ -41,6 +41,7 @@ _SERVICE = re.compile(rb"/service/[^/]+(/publish)")
 _SPELLED = re.compile(rb"/purge/.|/service/[^/]+/purge")
 
 _HEADER_FAILED = "Failed to parse request header."
+_BODY_FAILED = "Failed to parse request body."
 _TOO_LARGE = "Request body too large."
 _LENGTH_REQUIRED = "Request requires Content-Length."
 
@@ -48,6 +49,11 @@ _LENGTH_REQUIRED = "Request requires Content-Length."
 _REFUSALS = (
     ("invalid content length", 400, "Bad Content-Length."),
     ("unsupported transfer encoding", 411, _LENGTH_REQUIRED),
+    ("invalid chunk size", 400, _BODY_FAILED),
+    ("invalid chunk suffix", 400, _BODY_FAILED),
+    ("chunk too large", 400, _BODY_FAILED),
+    ("chunk line too long", 400, _BODY_FAILED),
+    ("trailers too long", 400, _BODY_FAILED),
 )
 _REFUSALS_BY_STATUS = {
     400: (400, _HEADER_FAILED),
@@ -134,6 +140,9 @@ class ControlApi:
         form = _form(request.headers)
         if form is None:
             return _NOT_ACCEPTABLE, ""
+        return await self._answer_as(request, form)
+
+    async def _answer_as(self, request: Request, form: Form) -> Answer:
         path = _path(request)
         if path == b"/":
             return _ROOT, ""
@@ -148,7 +157,7 @@ class ControlApi:
         except bodies.TooLargeError:
             return _text(400, _TOO_LARGE), ""
         except RequestError as error:
-            text = error.text if error.status == 408 else "Failed to parse request body."
+            text = error.text if error.status == 408 else _BODY_FAILED
             return _text(error.status, text), ""
 
     # Before the body

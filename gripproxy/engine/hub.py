@@ -51,12 +51,14 @@ class Hub:
         more: Callable[[], None] = lambda: None,
         arm: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Make a hub; whoever has a network or wants to know of ends says so before the first.
+        """Make a hub; who has a network or wants to be told something says so before the first.
 
         `limiter` paces deliveries; without one they go out as fast as they can.
         """
         self.network: Network
         self.ended: Callable[[Origin], None] = lambda _: None
+        # Told of a channel whose last id a holder has shown to be wrong.
+        self.forgot: Callable[[str], None] = lambda _: None
         self.channels = channels
         self.last_ids = last_ids
         self.notices = notices
@@ -146,8 +148,9 @@ class Hub:
         self._arm(when)
 
     def forget_last_id(self, channel: str) -> None:
-        """Forget the id that a channel was last seen with."""
+        """Forget the id that a channel was last seen with, here and where items come in."""
         self.last_ids.forget(channel)
+        self.forgot(channel)
 
     def over(self, origin: Origin) -> None:
         """Take note that a request is over for good."""

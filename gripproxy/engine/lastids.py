@@ -1,8 +1,8 @@
 """The id of the last item of each channel that came in sequence.
 
-Specification: publishing.md 7; grip-http.md 7.3. The sequencer sets them where items come in;
-the hub sets and compares its own as released items come by. A channel has one only while it is
-subscribed, and None stands for an id that is unknown.
+Specification: publishing.md 7; grip-http.md 7.3. The sequencer sets them where items come in, the
+hub as released items come by; in one process these are the same. A channel has one only while
+it is subscribed, and None stands for an id that is unknown.
 """
 
 from collections import OrderedDict

@@ -22,9 +22,9 @@ ANY_HOST = "*"
 class Target:
     """One address of an origin and how to speak to it (routes.md 7).
 
-    `host` has no brackets; it is the path of a `unix` target and the `path_beg` of a `test` one. `host_field` is the parameter
-    `host`, empty if what the request says stays. `client_cert` and `client_key` are paths whose
-    files could be read.
+    `host` has no brackets; it is the path of a `unix` target and the `path_beg` of a `test` one.
+    `host_field` is the parameter `host`, empty if what the request says stays. `client_cert` and
+    `client_key` are paths whose files could be read.
     """
 
     kind: TargetKind

@@ -398,12 +398,9 @@ DIFFERENCES: Mapping[tuple[str, str], Difference] = {
 
 # Pattern of scenario names -> why it fails.
 PENDING: Mapping[str, str] = {
-    "response-begins-behind": "the sequencer keeps the last id that 7.3 of grip-http.md forgets",
-    "link-mismatch-*": "the sequencer keeps the last id that 7.2 of grip-http.md forgets",
     "control-bytes-bare-lf": "refused; accepted by publishing.md 11.1",
     "control-bytes-line-without-colon": "refused; ignored by publishing.md 11.1",
     "control-bytes-version-1-0": "no Connection: close; publishing.md 11.1",
-    "recovery-of-two-channels": "the sequencer keeps the last id that 7.2 of grip-http.md forgets",
     "control-refuses-length-negative": "says Bad Content-Length; publishing.md 11.1",
     "woh-no-route": "has a Content-Type; none by websockets.md 1.3",
     "stats-*": "not built yet",
