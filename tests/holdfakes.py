@@ -338,15 +338,20 @@ class LoopTasks:
 def in_virtual_time(test):
     """Run a test on a loop whose time goes by at once."""
 
+    async def whole(*args, **kwargs):
+        try:
+            await test(*args, **kwargs)
+        finally:
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+
     @functools.wraps(test)
     def run(*args, **kwargs):
         loop = VirtualLoop()
         try:
-            loop.run_until_complete(test(*args, **kwargs))
-            rest = asyncio.all_tasks(loop)
-            for task in rest:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+            loop.run_until_complete(whole(*args, **kwargs))
         finally:
             loop.close()
 
