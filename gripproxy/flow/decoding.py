@@ -53,8 +53,7 @@ def decoded(response: Response) -> Response:
 def _whole(inflater: "_Inflater", body: bytes) -> bytes:
     inflater.feed(body)
     content = inflater.take(WHOLE_MAX)
-    # An answer to HEAD has a coding and no body.
-    if body and len(content) < WHOLE_MAX and not inflater.complete:
+    if len(content) < WHOLE_MAX and not inflater.intact:
         raise InstructError(_UNSUPPORTED)
     return content
 
@@ -105,6 +104,11 @@ class _Inflater:
         """Whether the end of the coded content has come; what is behind it is dropped."""
         return self._decoder.eof
 
+    @property
+    def intact(self) -> bool:
+        """Whether nothing is missing; an answer to HEAD has a coding, and nothing coded."""
+        return self._decoder.eof or not self._begun
+
 
 class _Decoding:
     """A body whose coding is undone on its way: a `Source` around a `Source`."""
@@ -153,27 +157,22 @@ class _Decoding:
 
     def _step(self) -> None:
         """Hand out what can be decoded, until the receiver is full."""
-        while self._receiver is not None and not self._paused:
+        while (receiver := self._receiver) is not None and not self._paused:
             try:
                 content = self._inflater.take(STEP)
             except InstructError as error:
                 self._source.abandon()
                 self._fail(error)
                 return
-            if not content:
-                self._finish()
+            if content:
+                receiver.body_piece(content)
+            elif not self._ended:
                 return
-            self._receiver.body_piece(content)
-
-    def _finish(self) -> None:
-        if not self._ended:
-            return
-        if not self._inflater.complete:
-            self._fail(InstructError(_UNSUPPORTED))
-            return
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.body_end(None)
+            elif self._inflater.intact:
+                self._receiver = None
+                receiver.body_end(None)
+            else:
+                self._fail(InstructError(_UNSUPPORTED))
 
     def _fail(self, error: GripProxyError) -> None:
         receiver, self._receiver = self._receiver, None
