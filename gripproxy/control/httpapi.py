@@ -9,6 +9,7 @@ only then the body, which nobody has read before.
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import Enum
 
 from gripproxy.errors import (
@@ -119,6 +120,10 @@ class ControlApi:
         except ClientGoneError:
             exchange.cut()
             return
+        if request.version == 0:
+            # To HTTP/1.1 the server says so itself.
+            closing = Headers([*response.headers, (b"Connection", b"close")])
+            response = replace(response, headers=closing)
         await exchange.answer(response)
         if self._log is not None:
             line = f"{_shown(request.method)} {_shown(request.target)}"
