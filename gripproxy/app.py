@@ -21,12 +21,14 @@ from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.limiter import Limiter
 from gripproxy.engine.responses import ResponseHold
 from gripproxy.engine.sockets import Sessions, SocketSession
+from gripproxy.engine.stats import Counters
 from gripproxy.engine.store import Store
 from gripproxy.engine.streams import StreamHold
 from gripproxy.errors import CommandError, RequestError
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
 from gripproxy.flow.caching import Cache
+from gripproxy.flow.counting import Watch
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.filtering import Filtering
 from gripproxy.flow.holding import Holder
@@ -93,6 +95,8 @@ class Origins:
 
 class Front:
     """The front role: clients, origins, stories, the hub."""
+
+    _counters: Counters | None = None
 
     def __init__(
         self,
@@ -182,10 +186,8 @@ class Front:
             subscription_max=handler.connection_subscription_max,
         )
         self.sessions = Sessions(self.hub, subscription_max=handler.connection_subscription_max)
-        opener = Opener(
-            self.sessions, clock=clock, access=self.access, make_id=lambda: str(uuid.uuid4())
-        )
-        sockets = SocketFlow(
+        opener = Opener(self.sessions, clock=clock, access=self.access, make_id=_make_id)
+        self._sockets = SocketFlow(
             Carrier(origins, self.forwarder, opener),
             Relay(origins, opener),
             self.forwarder,
@@ -193,7 +195,7 @@ class Front:
             access=self.access,
         )
         self.sockjs = SockJs(
-            sockets.serve,
+            self._sockets.serve,
             self.hub,
             clock=clock,
             tasks=tasks,
@@ -213,7 +215,7 @@ class Front:
                 cross_origin=proxy.auto_cross_origin,
                 upstream=Verifier(proxy.upstream_key) if proxy.upstream_key else None,
             ),
-            serve_socket=sockets.serve,
+            serve_socket=self._sockets.serve,
             serve_sockjs=self.sockjs.serve,
         )
         self.server = Server(
@@ -235,6 +237,16 @@ class Front:
             failed=failed,
             maxconn=maxconn,
         )
+
+    def count_with(self, counters: Counters) -> None:
+        """Have what happens here counted; before the first client."""
+        self._counters = self.hub.counters = self.hub.channels.watch = counters
+        rule, trusted_rule = self.forwarder.address_rules
+        watch = Watch(
+            counters, clock=self._clock, make_id=_make_id, rule=rule, trusted_rule=trusted_rule
+        )
+        self.flow.watch_with(watch)
+        self._sockets.watch_with(watch)
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve the clients of a bound socket."""
@@ -293,13 +305,20 @@ class Front:
         """Tell the inputs that a channel is wanted no longer, unless it is held elsewhere."""
         self._topic(channel, False)  # noqa: FBT003
 
+    def kept_alive(self, route: Route, kind: int, size: int) -> None:
+        """Count what was sent lest a client hear nothing."""
+        if self._counters is not None:
+            self._counters.kept_alive(route, kind, size)
+
     def dropped(self, channel: str, reason: str) -> None:
         """Say that items are lost, once a channel and minute."""
+        self._count_drops("slow" if reason == "slow" else "unsendable")
         if self._minute.allows(f"{channel}: {reason}", now=self._clock.now()):
             log.warning("item dropped channel=%s reason=%s", channel, reason)
 
     def filter_failed(self, route: Route, channel: str, text: str) -> None:
         """Say that filters fail, once a route, channel and minute."""
+        self._count_drops("filter")
         if self._minute.allows(f"{route.id} {channel}", now=self._clock.now()):
             log.warning("%s: item dropped channel=%s: %s", _name(route), channel, text)
 
@@ -310,9 +329,14 @@ class Front:
 
     def exceeded(self, route: Route | None, count: int) -> None:
         """Say that more deliveries wait than may; it is called once a second at most."""
+        self._count_drops("hwm", count)
         of_route = f" for route {route.id}" if route is not None else ""
         text = "exceeded publish hwm (%d)%s, dropping message count=%d"
         log.warning(text, self._hwm, of_route, count)
+
+    def _count_drops(self, reason: str, count: int = 1) -> None:
+        if self._counters is not None:
+            self._counters.metrics.dropped(reason, count)
 
     # Time
 
@@ -356,7 +380,12 @@ class Front:
 
     async def conncheck(self, ids: Sequence[str]) -> list[str]:
         """Return those of these connections that exist."""
-        return [cid for cid in dict.fromkeys(ids) if self.sessions.find(cid) is not None]
+        # Requests have ids only where statistics tell of them.
+        return [cid for cid in dict.fromkeys(ids) if self._exists(cid)]
+
+    def _exists(self, cid: str) -> bool:
+        counters = self._counters
+        return self.sessions.find(cid) is not None or (counters is not None and cid in counters)
 
     def counts(self) -> dict[str, int]:
         """Return how much there is of what is held."""
@@ -415,6 +444,11 @@ def _what_ends(connection: Connection) -> Hold | Connection | None:
 def _name(route: Route) -> str:
     """Return what the log calls a route: its id, or where it is written."""
     return f"route {route.id}" if route.explicit_id else route.place
+
+
+def _make_id() -> str:
+    """Return an id that no other WebSocket has."""
+    return str(uuid.uuid4())
 
 
 def forwarding_settings(config: Config) -> ForwardingSettings:

@@ -17,6 +17,7 @@ from gripproxy.engine.nexttimers import NextTimers
 from gripproxy.engine.origins import Hold, Origin
 from gripproxy.engine.outbox import Outbox
 from gripproxy.engine.ports import Notices
+from gripproxy.engine.stats import Counters
 from gripproxy.engine.subscriptions import Network, Subscription
 from gripproxy.engine.updates import Updates
 from gripproxy.protocol.items import PublishItem
@@ -59,6 +60,7 @@ class Hub:
         self.ended: Callable[[Origin], None] = lambda _: None
         # Told of a channel whose last id a holder has shown to be wrong.
         self.forgot: Callable[[str], None] = lambda _: None
+        self.counters: Counters | None = None  # set by whoever has some, before the first holder
         self.channels = channels
         self.last_ids = last_ids
         self.notices = notices
@@ -88,6 +90,8 @@ class Hub:
         the second time (grip-http.md 7.3).
         """
         self._counts[holder.kind] += 1
+        if self.counters is not None:
+            self.counters.attached(holder)
         missed = False
         for subscription in subscriptions:
             self.channels.subscribe(subscription.channel, holder, now=now)
@@ -139,6 +143,8 @@ class Hub:
     def release(self, holder: Holder, channels: Iterable[str], *, now: float) -> None:
         """Unsubscribe a holder from these channels: it is over."""
         self._counts[holder.kind] -= 1
+        if self.counters is not None:
+            self.counters.released(holder)
         for channel in channels:
             self.channels.unsubscribe(channel, holder, now=now)
 
@@ -179,6 +185,8 @@ class Hub:
                 self.notices.dropped(item.channel, _UNSENDABLE)
             receivers += sockets
         if receivers:
+            if self.counters is not None:
+                self.counters.delivered(item, channel)
             self._send(Delivery(item), receivers, now)
         return len(receivers)
 

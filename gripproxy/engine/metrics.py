@@ -17,7 +17,7 @@ BOUNDS = (*map(str, BUCKETS), "+Inf")
 # As labels, by `Kind`.
 KINDS = ("response", "stream", "ws")
 # Why items do not reach holders.
-DROPS = ("slow", "hwm", "filter", "closed")
+DROPS = ("slow", "hwm", "filter", "unsendable")
 
 
 class _Times:

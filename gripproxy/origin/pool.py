@@ -140,6 +140,10 @@ class Pool:
         said = connection.idle_timeout
         return OVER_HTTP_IDLE if said is None else said - OVER_HTTP_MARGIN
 
+    def sizes(self) -> tuple[int, int]:
+        """Return how many connections are idle, and how many are in use."""
+        return self._count, len(self._all) - self._count
+
     # Up-calls of connections
 
     def idle(self, connection: Connection) -> None:
