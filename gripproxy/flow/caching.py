@@ -258,16 +258,28 @@ class Cache:
         flight.waiting += 1
         try:
             await flight.known.wait()
-            return await self._delivered(ask, flight, why, leads=leads)
+            found = await self._delivered(ask, flight, why, leads=leads)
+        except TooLargeError:  # to be cut to what this client wants
+            leads, found = True, None
         finally:
             flight.waiting -= 1
             if isinstance(flight.body, FlightBody):
                 flight.body.look_for_readers()
+        if found is not None:
+            return found
+        return await (self._alone(ask, why) if leads else self._look_up(ask, again=True))
 
     async def _delivered(
         self, ask: Ask, flight: _Flight, why: Forward, *, leads: bool
-    ) -> tuple[Response, Target]:
-        """Return what a flight whose tags are known has for one who waited for it (5, 7)."""
+    ) -> tuple[Response, Target] | None:
+        """Return what a flight whose tags are known has for one who waited for it (5, 7).
+
+        None if it has nothing for him.
+
+        Raises:
+            OriginError: the flight's own.
+            TooLargeError: he wants a part of what is too large to be kept.
+        """
         if flight.error is not None or (flight.facts and flight.facts.status in reuse.FAILURES):
             rescued = self._rescued(ask)
             if rescued is not None:
@@ -275,12 +287,9 @@ class Cache:
         if flight.error is not None:
             raise flight.error
         if not (leads or self._may_have(ask, flight)):
-            return await self._look_up(ask, again=True)
+            return None
         assert flight.target is not None
-        try:
-            return await self._taken(ask, flight, why, leads=leads), flight.target
-        except TooLargeError:  # to be cut to what this client wants
-            return await self._alone(ask, why)
+        return await self._taken(ask, flight, why, leads=leads), flight.target
 
     def _newest(self, ask: Ask, *, again: bool) -> _Flight | None:
         """Return the key's newest flight if this client may join it (4)."""
@@ -293,7 +302,8 @@ class Cache:
             return None
         if not self._store.flight_is_good(flight.mark):
             return None
-        if isinstance(flight.body, FlightBody) and not flight.body.joinable:
+        ask.at = self._store.marks.epoch
+        if flight.known.is_set() and not self._may_have(ask, flight):
             return None
         return flight
 
@@ -305,7 +315,7 @@ class Cache:
         if flight.refusal not in (None, Refusal.LIFETIME):
             return False  # it is its leader's own
         refusal = storing.refusal(facts, ask.demand, cookies=self._cookies, now=self._clock.wall())
-        if refusal not in (None, Refusal.LIFETIME, Refusal.REQUEST) or ask.demand.own:
+        if refusal not in (None, Refusal.LIFETIME, Refusal.REQUEST):
             return False
         variant = facts.variant
         if variant is None or not variants.agrees(variant, ask.request.headers):
