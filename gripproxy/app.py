@@ -316,6 +316,10 @@ class Front:
         if self._minute.allows(f"{channel}: {reason}", now=self._clock.now()):
             log.warning("item dropped channel=%s reason=%s", channel, reason)
 
+    def failed(self, error: Exception) -> None:
+        """Log a bug of a hold."""
+        failed("a hold", error)
+
     def filter_failed(self, route: Route, channel: str, text: str) -> None:
         """Say that filters fail, once a route, channel and minute."""
         self._count_drops("filter")
@@ -341,7 +345,10 @@ class Front:
     # Time
 
     def _ring(self, now: float) -> None:
-        self.hub.due(now)
+        try:
+            self.hub.due(now)
+        except Exception as error:  # noqa: BLE001  # other moments must not be missed
+            self.failed(error)
         following = self.hub.next_deadline()
         if following is not None:
             self._alarm.arm(following)

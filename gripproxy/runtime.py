@@ -102,6 +102,7 @@ def told(error: BaseException) -> str:
 
 def failed(what: str, error: BaseException) -> None:
     """Log a bug: an exception that no story should have let through."""
+    log.error("bug in %s: %s", what, told(error))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

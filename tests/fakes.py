@@ -70,6 +70,9 @@ class FakeNotices:
     def odd_content(self, route, text: str) -> None:
         self.odd.append(text)
 
+    def failed(self, error: Exception) -> None:
+        raise error
+
     def exceeded(self, route, count: int) -> None:
         self.excess.append(count)
 

@@ -70,7 +70,7 @@ class Hub:
         self.updates = Updates(arm)
         self.next_timers = NextTimers(arm)
         self._holds: dict[Hold, None] = {}
-        self._outbox = Outbox()
+        self._outbox = Outbox(notices.failed)
         self._limiter = limiter
         self._more = more
         self._arm = arm

@@ -5,7 +5,7 @@ serve others, in between. Order is kept: while something waits, everything queue
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gripproxy.engine.channels import Holder
 from gripproxy.engine.delivery import Delivery
@@ -15,9 +15,13 @@ PART = 1000
 
 
 class Outbox:
-    """Deliveries that have not reached all their receivers."""
+    """Deliveries that have not reached all their receivers.
 
-    def __init__(self) -> None:
+    `failed` is told what a receiver raises, which is a bug; the others get the item all the same.
+    """
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
         self._waiting: deque[tuple[Delivery, Sequence[Holder]]] = deque()
         self._cursor = 0
 
@@ -27,8 +31,7 @@ class Outbox:
     def put(self, delivery: Delivery, receivers: Sequence[Holder], *, now: float) -> bool:
         """Deliver to receivers; return whether `run` has to be called for some of them."""
         if not self._waiting and len(receivers) <= PART:
-            for holder in receivers:
-                holder.deliver(delivery, now)
+            self._deliver(delivery, receivers, now)
             return False
         self._waiting.append((delivery, receivers))
         return len(self._waiting) == 1
@@ -40,8 +43,7 @@ class Outbox:
             delivery, receivers = waiting[0]
             start = self._cursor
             part = receivers[start : start + budget]
-            for holder in part:
-                holder.deliver(delivery, now)
+            self._deliver(delivery, part, now)
             budget -= len(part)
             if start + len(part) == len(receivers):
                 waiting.popleft()
@@ -49,3 +51,10 @@ class Outbox:
             else:
                 self._cursor = start + len(part)
         return bool(waiting)
+
+    def _deliver(self, delivery: Delivery, receivers: Sequence[Holder], now: float) -> None:
+        for holder in receivers:
+            try:
+                holder.deliver(delivery, now)
+            except Exception as error:  # noqa: BLE001  # free as long as nothing is raised
+                self._failed(error)

@@ -149,6 +149,9 @@ class Notices(Protocol):
     def dropped(self, channel: str, reason: str) -> None:
         """An item did not reach a holder: it was slow, or the item cannot be sent."""
 
+    def failed(self, error: Exception) -> None:
+        """A holder has raised: a bug. Nobody else shall suffer from it."""
+
     def filter_failed(self, route: Route, channel: str, text: str) -> None:
         """An item did not reach a holder, because a filter failed or its condition is another."""
 

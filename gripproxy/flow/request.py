@@ -126,7 +126,7 @@ class RequestFlow:
         if route is None:
             if self._watch is not None:
                 self._watch.no_route(exchange)
-            return answers.no_route()
+            return answers.no_route(websocket=request.websocket)
         trusted = self._trusts(request)
         if request.websocket:
             debug = self._debug(route)

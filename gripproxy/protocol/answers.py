@@ -30,9 +30,12 @@ def text(status: int, body: str, *, error: str = "", details: str = "") -> Respo
     )
 
 
-def no_route() -> Response:
-    """Return the answer to a request that no route takes."""
-    return text(502, NO_ROUTE, error="destination_not_found")
+def no_route(*, websocket: bool = False) -> Response:
+    """Return the answer to a request that no route takes (without a type: websockets.md 1.3)."""
+    response = text(502, NO_ROUTE, error="destination_not_found")
+    if websocket:
+        response.headers = response.headers.without(b"content-type")
+    return response
 
 
 def last_hop(method: bytes) -> Response:

@@ -13,8 +13,13 @@ def item(name):
 
 
 @pytest.fixture
-def outbox():
-    return Outbox()
+def failures():
+    return []
+
+
+@pytest.fixture
+def outbox(failures):
+    return Outbox(failures.append)
 
 
 def crowd(size):
@@ -80,3 +85,14 @@ def test_a_part_may_have_the_end_of_one_and_the_beginning_of_another(outbox):
     outbox.run(0)
     assert log[PART : PART + 2] == [(PART, "a"), (0, "b")]
     assert len(log) == 2 * PART
+
+
+@pytest.mark.parametrize("size", [3, 2 * PART])
+def test_one_that_raises_takes_the_item_from_nobody_else(outbox, failures, size):
+    holders, log = crowd(size)
+    holders[1].log = None
+    if outbox.put(item("a"), holders, now=0):
+        while outbox.run(0):
+            pass
+    assert [number for number, _ in log] == [0, *range(2, size)]
+    assert [type(error) for error in failures] == [AttributeError]

@@ -401,7 +401,6 @@ PENDING: Mapping[str, str] = {
     "control-bytes-bare-lf": "refused; accepted by publishing.md 11.1",
     "control-bytes-line-without-colon": "refused; ignored by publishing.md 11.1",
     "control-refuses-length-negative": "says Bad Content-Length; publishing.md 11.1",
-    "woh-no-route": "has a Content-Type; none by websockets.md 1.3",
     "stats-*": "not built yet",
 }
 
