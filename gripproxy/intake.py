@@ -12,6 +12,7 @@ from gripproxy.config import Config
 from gripproxy.control.httpapi import ControlApi
 from gripproxy.control.zeromq import Endpoints, Inputs
 from gripproxy.engine.lastids import LastIds
+from gripproxy.engine.metrics import Metrics
 from gripproxy.engine.sequencer import Sequencer
 from gripproxy.flow.ports import Operations
 from gripproxy.flow.publishing import Publisher, Released
@@ -44,6 +45,7 @@ class Control:
         last_ids: LastIds,
         subscribed: Callable[[str], bool],
         operations: Operations,
+        metrics: Metrics | None = None,
     ) -> None:
         handler = config.handler
         self._loop = asyncio.get_running_loop()
@@ -63,7 +65,9 @@ class Control:
             unknown_format=self._unknown_format,
             purge=operations.purge,
         )
-        self.inputs = Inputs(endpoints(config), self, tasks=tasks, warn=self._warn)
+        self.inputs = Inputs(
+            endpoints(config), self, tasks=tasks, warn=self._warn, metrics=metrics
+        )
         self._api = ControlApi(
             self,
             clock=clock,
@@ -71,6 +75,7 @@ class Control:
             log=log.debug,
             credentials=credentials(config),
             body_max=handler.push_in_http_max_body_size,
+            metrics=metrics,
         )
         self._server: Server | None = None
         if handler.push_in_http_port:

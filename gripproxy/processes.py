@@ -11,21 +11,24 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gripproxy import app, intake, runtime, sockets
+from gripproxy import app, intake, reporting, runtime, sockets
+from gripproxy.cluster import news
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link, Workers
 from gripproxy.config import Config
 from gripproxy.engine.lastids import LastIds
+from gripproxy.engine.news import Sample, Statistics
 from gripproxy.errors import WorkerError
 from gripproxy.logs import Lines
 from gripproxy.options import Runner
 from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
+from gripproxy.protocol.statspackets import Kind
 from gripproxy.rundir import PidFile
 from gripproxy.worker import Work
 
@@ -54,6 +57,12 @@ class Start:
     pid_file: PidFile | None = None
     clients: list[sockets.Listener] = field(default_factory=list)
     control: sockets.Listener | None = None
+    metrics: sockets.Listener | None = None
+
+    @property
+    def metrics_socket(self) -> socket.socket | None:
+        """The bound socket of the metrics port, if there is one."""
+        return self.metrics.sockets[0] if self.metrics is not None else None
 
     @property
     def control_socket(self) -> socket.socket | None:
@@ -68,8 +77,9 @@ class Start:
     def close(self) -> None:
         """Close everything, and leave no file behind."""
         self.stop_listening()
-        if self.control is not None:
-            self.control.close()
+        for listener in (self.control, self.metrics):
+            if listener is not None:
+                listener.close()
         if self.pid_file is not None:
             self.pid_file.remove()
             self.pid_file = None
@@ -103,22 +113,39 @@ class Single:
             maxconn=client_max(start.config),
             last_ids=last_ids,
         )
+        self._gauges: reporting.Gauges | None = None
+        self._reporter: reporting.Reporter | None = None
+        if reporting.is_wanted(start.config):
+            self._reporter = reporting.Reporter(
+                start.config, clock=clock, collect=self._statistics
+            )
         self._control = intake.Control(
             start.config,
             clock=clock,
             tasks=tasks,
-            out=self._front,
+            out=self._front if self._reporter is None else self._reporter.out(self._front),
+            metrics=self._reporter.counters.metrics if self._reporter is not None else None,
             last_ids=last_ids,
             subscribed=self._front.hub.channels.__contains__,
             operations=self._front,
         )
         self._front.use_routes(RouteTable(start.routes.routes))
+        if self._reporter is not None:
+            counters = self._reporter.counters
+            self._front.count_with(counters)
+            self._gauges = reporting.Gauges(self._front, counters, worker=0, clock=clock)
+
+    async def _statistics(self) -> Statistics:
+        assert self._gauges is not None  # nobody asks before there are some
+        return self._gauges.statistics()
 
     def _topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
         self._control.topic(channel, held)
 
     async def open(self) -> None:
         """Open the inputs, and serve clients."""
+        if self._reporter is not None:
+            await self._reporter.open(self._start.metrics_socket)
         await self._control.open(self._start.control_socket)
         for listener in self._start.clients:
             await self._front.listen(listener.of_worker(0), None)
@@ -141,6 +168,10 @@ class Single:
 
     async def close(self) -> None:
         """Cut what is left."""
+        if self._reporter is not None:
+            await self._reporter.close()
+        if self._gauges is not None:
+            self._gauges.close()
         self._control.close()
         self._front.close()
 
@@ -183,12 +214,19 @@ class Parent:
         self._count = worker_count(start.config.runner)
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
+        self._clock = clock
         self._all = Workers(self._topic, last_id=self._last_id, loop=self._loop)
+        self._reporter: reporting.Reporter | None = None
+        if reporting.is_wanted(start.config):
+            self._reporter = reporting.Reporter(
+                start.config, clock=clock, collect=self._statistics, workers=True, read=self._read
+            )
         self._control = intake.Control(
             start.config,
             clock=clock,
             tasks=tasks,
-            out=self._all,
+            out=self._all if self._reporter is None else self._reporter.out(self._all),
+            metrics=self._reporter.counters.metrics if self._reporter is not None else None,
             last_ids=LastIds(),
             subscribed=self._all.__contains__,
             operations=_Everywhere(self._all),
@@ -207,6 +245,8 @@ class Parent:
             ListenError: an input cannot be opened.
             WorkerError: a worker does not start.
         """
+        if self._reporter is not None:
+            await self._reporter.open(self._start.metrics_socket)
         await self._control.open(self._start.control_socket)
         serving: list[asyncio.Future[None]] = []
         for index in range(self._count):
@@ -276,11 +316,12 @@ class Parent:
         )
         worker = _Worker(index, process, link, self._loop.time())
         self._workers[index] = worker
-        link.send(Message.START, pickle.dumps(self._work(index, listeners)))
+        read = self._reporter.join(link) if self._reporter is not None else ()
+        link.send(Message.START, pickle.dumps(self._work(index, listeners, tuple(read))))
         self._all.join(link)
         return worker
 
-    def _work(self, index: int, listeners: Sequence[int]) -> Work:
+    def _work(self, index: int, listeners: Sequence[int], read: tuple[Kind, ...]) -> Work:
         total = client_max(self._start.config)
         share = total // self._count + (index < total % self._count)
         return Work(
@@ -289,6 +330,8 @@ class Parent:
             log_path=self._start.log_path,
             listeners=tuple(listeners),
             maxconn=max(1, share),
+            index=index,
+            read=read,
         )
 
     async def _has_news(self, worker: _Worker) -> bool:
@@ -310,11 +353,15 @@ class Parent:
             case Message.FORGET, [str(channel)]:
                 self._control.last_ids.forget(channel)
                 self._all.send(Message.FORGET, channel)
+            case Message.STATISTICS, _ if self._reporter is not None:
+                self._reporter.take(link, news.unpack(values))
             case _:
                 self._all.received(link, kind, values)
 
     def _lost(self, link: Link) -> None:
         self._all.leave(link)
+        if self._reporter is not None:
+            self._reporter.leave(link)
         for worker in self._of(link):
             worker.news.set()
             if worker.process.returncode is None:
@@ -323,6 +370,26 @@ class Parent:
 
     def _of(self, link: Link) -> Iterator[_Worker]:
         return (worker for worker in self._workers.values() if worker.link is link)
+
+    # Statistics
+
+    def _read(self, kinds: Collection[Kind]) -> None:
+        """Let workers know which packets are read."""
+        names: list[Value] = [kind.value for kind in kinds]
+        self._tasks.start(self._want(names), name="statistics")
+
+    async def _want(self, names: list[Value]) -> None:
+        await self._all.call("want", *names)
+
+    async def _statistics(self) -> Statistics:
+        """Return the statistics of all workers that answer, and what is counted here."""
+        assert self._reporter is not None  # nobody else asks
+        found = self._reporter.counters.statistics(self._clock.now())
+        for told in await self._all.call("statistics"):
+            found = found.plus(news.unpack_statistics(told))
+        up: dict[Sample, float] = {("worker_up", str(index)): 0 for index in range(self._count)}
+        # A channel is one, however many workers hold it.
+        return Statistics({**up, **found.samples, ("channels",): len(self._all)})
 
     # What the supervisor wants
 
@@ -365,6 +432,8 @@ class Parent:
             if not worker.ended.is_set():
                 worker.kill()
                 await worker.process.wait()
+        if self._reporter is not None:
+            await self._reporter.close()
         self._control.close()
 
 

@@ -11,7 +11,7 @@ from gripproxy import __version__, rundir, sockets, supervisor
 from gripproxy.config import Config
 from gripproxy.errors import ConfigError, ConfigErrors
 from gripproxy.ini import shown
-from gripproxy.kinds import Endpoint
+from gripproxy.kinds import Endpoint, UnixEndpoint
 from gripproxy.processes import Start, worker_count
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.routesfile import RoutesFile
@@ -24,6 +24,8 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104  # what an address that is not given means
 
 _CONTROL = "[handler] push_in_http_port"
 _CONTROL_FIX = "set another with --set handler.push_in_http_port=N, or move all with --id N"
+_METRICS = "[handler] prometheus_port"
+_METRICS_FIX = "set another with --set handler.prometheus_port=[ADDRESS:]PORT"
 _NO_ROUTES = "there are no routes; try --route '* test', or name a file in [proxy] routesfile"
 
 
@@ -110,6 +112,14 @@ def _bind(start: Start) -> None:
     if handler.push_in_http_port:
         where = Endpoint(handler.push_in_http_addr or EVERYWHERE, handler.push_in_http_port)
         start.control = sockets.tcp(_CONTROL, where, fix=_CONTROL_FIX)
+    match handler.prometheus_port:
+        case Endpoint() as where:
+            where = Endpoint(where.host or EVERYWHERE, where.port)
+            start.metrics = sockets.tcp(_METRICS, where, fix=_METRICS_FIX)
+        case UnixEndpoint() as path:
+            start.metrics = sockets.unix(_METRICS, path)
+        case None:
+            pass
 
 
 # What is said
@@ -132,15 +142,8 @@ def say(start: Start) -> None:
 
 def not_built(read: Config) -> Iterator[str]:
     """Name the options that the operator has set and that do not act yet."""
-    general, handler = read.general, read.handler
-    stock = f"ipc://{general.rundir}/{general.ipc_prefix}stats"
-    for name, is_set in (
-        ("[runner] https_ports", bool(read.runner.https_ports)),
-        ("[handler] stats_spec", handler.stats_spec not in ("", stock)),
-        ("[handler] prometheus_port", handler.prometheus_port is not None),
-    ):
-        if is_set:
-            yield f"{name}: not supported yet, without effect"
+    if read.runner.https_ports:
+        yield "[runner] https_ports: not supported yet, without effect"
 
 
 def inactive(routes: RoutesFile) -> Iterator[str]:
@@ -183,9 +186,13 @@ def _listeners(start: Start) -> Iterator[tuple[str, str]]:
         ("PULL", handler.push_in_spec),
         ("SUB", ", ".join(subs if handler.push_in_sub_connect else subs[:1])),
         ("REP", handler.command_spec),
+        ("stats", handler.stats_spec),
     ):
         if spec:
             yield label, spec
+    if start.metrics is not None:
+        is_tcp = start.metrics.file is None
+        yield "metrics", f"http://{start.metrics.endpoint}/" if is_tcp else start.metrics.endpoint
     count = worker_count(start.config.runner)
     if count > 1:
         yield "workers", str(count)

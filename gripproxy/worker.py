@@ -14,8 +14,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gripproxy import runtime
+from gripproxy import reporting, runtime
 from gripproxy.app import Front
+from gripproxy.cluster import news
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link
 from gripproxy.config import Config
@@ -24,6 +25,7 @@ from gripproxy.errors import CommandError
 from gripproxy.logs import Lines
 from gripproxy.protocol import packets
 from gripproxy.protocol.routes import Route, RouteTable
+from gripproxy.protocol.statspackets import Kind as PacketKind
 
 log = logging.getLogger("gripproxy")
 
@@ -37,6 +39,8 @@ class Work:
     log_path: str  # empty: standard output
     listeners: tuple[int, ...]  # file descriptors of bound sockets
     maxconn: int
+    index: int = 0
+    read: tuple[PacketKind, ...] = ()  # statistics packets that somebody reads
 
 
 Command = Callable[[list[Value]], Awaitable[Value]]
@@ -51,6 +55,8 @@ class Worker:
         self._tasks = runtime.Tasks(self._loop)
         self._clock = runtime.Clock(self._loop)
         self._front: Front | None = None
+        self._teller: reporting.Teller | None = None
+        self._gauges: reporting.Gauges | None = None
         self._link: Link | None = None
         self._lines: Lines | None = None
         self._over = asyncio.Event()
@@ -62,6 +68,8 @@ class Worker:
             "refresh": self._refresh,
             "conncheck": self._conncheck,
             "counts": self._counts,
+            "statistics": self._statistics,
+            "want": self._want,
             "routes": self._routes,
         }
 
@@ -72,6 +80,10 @@ class Worker:
             lambda: Link(self._received, lambda _: self._over.set()), sock=sock
         )
         await self._over.wait()
+        if self._teller is not None:
+            self._teller.close()
+        if self._gauges is not None:
+            self._gauges.close()
         if self._front is not None:
             self._front.close()
         await self._tasks.close()
@@ -134,8 +146,24 @@ class Worker:
             last_ids=LastIds(),
         )
         front.hub.forgot = lambda channel: self._send(Message.FORGET, channel)
+        if reporting.is_wanted(work.config):
+            self._report(front, work)
         self._use_routes(work.routes)
         self._tasks.start(self._listen(front, work.listeners), name="listen")
+
+    def _report(self, front: Front, work: Work) -> None:
+        """Count what happens, and tell the parent."""
+        self._teller = teller = reporting.Teller(
+            work.config,
+            clock=self._clock,
+            loop=self._loop,
+            send=lambda told: self._send(Message.STATISTICS, *news.pack(told)),
+        )
+        teller.counters.want(work.read)
+        front.count_with(teller.counters)
+        self._gauges = reporting.Gauges(
+            front, teller.counters, worker=work.index, clock=self._clock
+        )
 
     async def _listen(self, front: Front, listeners: tuple[int, ...]) -> None:
         """Accept clients on the sockets that the parent has bound."""
@@ -158,6 +186,8 @@ class Worker:
         front = self._front
         if front is None:
             return
+        if self._teller is not None:
+            self._teller.counters.number += 1
         if channel in front.hub.channels:
             item = packets.decode_item(message, topic=channel.encode())
             self._counted += front.release((item,))
@@ -220,6 +250,16 @@ class Worker:
 
     async def _counts(self, _arguments: list[Value]) -> Value:
         return dict(self._front.counts()) if self._front is not None else {}
+
+    async def _want(self, arguments: list[Value]) -> Value:
+        if self._teller is not None:
+            self._teller.counters.want([PacketKind(kind) for kind in arguments])
+        return None
+
+    async def _statistics(self, _arguments: list[Value]) -> Value:
+        if self._gauges is None:
+            return []
+        return news.pack_statistics(self._gauges.statistics())
 
     async def _routes(self, arguments: list[Value]) -> Value:
         if isinstance(arguments[0], bytes):

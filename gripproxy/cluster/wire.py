@@ -36,7 +36,7 @@ class Message(IntEnum):
     COUNT = 21  # number, receivers since the last MARK or SYNC
     HELD = 22  # channel, whether this worker holds it
     REPLY = 23  # number, value, condition of a failure or None
-    STATISTICS = 24  # values by name
+    STATISTICS = 24  # what has changed (`cluster.news`)
     # Either way
     FORGET = 30  # a channel whose last id a holder has shown to be wrong
 

@@ -97,7 +97,6 @@ class Workers:
         self._topics: dict[str, int] = {}
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
-        self.statistics: dict[Link, list[Value]] = {}
 
     def __contains__(self, channel: str) -> bool:
         """Tell whether any worker holds a channel."""
@@ -118,7 +117,6 @@ class Workers:
         """Forget a worker; what it held is held no longer, and nobody waits for it."""
         for channel in self._links.pop(link, set()):
             self._drop(channel)
-        self.statistics.pop(link, None)
         for waiting in list(self._waiting.values()):
             waiting.answered(link, None)
 
@@ -131,8 +129,6 @@ class Workers:
                 waiting = self._waiting.get(number)
                 if waiting is not None:
                     waiting.answered(link, rest)
-            case Message.STATISTICS, _:
-                self.statistics[link] = values
             case _:
                 link.close()  # not of this program's version: it is started again
 

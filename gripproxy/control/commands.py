@@ -7,6 +7,7 @@ travel in `control.zeromq`.
 import asyncio
 from collections.abc import Mapping
 
+from gripproxy.engine.metrics import Metrics
 from gripproxy.errors import CommandError, ItemError
 from gripproxy.flow.ports import Intake
 from gripproxy.protocol import dialects, items
@@ -22,8 +23,11 @@ Args = Mapping[str, Data]
 class Commands:
     """Runs commands. `uris` are the endpoints that `get-zmq-uris` tells, by their names there."""
 
-    def __init__(self, intake: Intake, uris: Mapping[str, str]) -> None:
+    def __init__(
+        self, intake: Intake, uris: Mapping[str, str], *, metrics: Metrics | None = None
+    ) -> None:
         self._intake = intake
+        self._metrics = metrics
         self._uris = dict(uris)
         self._table = {
             "conncheck": self._conncheck,
@@ -62,7 +66,11 @@ class Commands:
         try:
             batch = items.read_list(args, dialects.TNETSTRING)
         except ItemError as error:
+            if self._metrics is not None:
+                self._metrics.refused("command", "item")
             raise CommandError("bad-request", f"Invalid format: {error.text}") from None
+        if self._metrics is not None:
+            self._metrics.published("command", len(batch))
         await self._intake.accept(batch)
         return None
 

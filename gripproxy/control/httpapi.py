@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Enum
 
+from gripproxy.engine.metrics import Metrics
 from gripproxy.errors import (
     ClientGoneError,
     CredentialsError,
@@ -99,7 +100,9 @@ class ControlApi:
         log: Callable[[str], None] | None = None,
         credentials: Credentials | None = None,
         body_max: int = BODY_MAX,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._intake = intake
         self._clock = clock
         self._warn = warn
@@ -201,15 +204,23 @@ class ControlApi:
             body = await bodies.collect(request.body, self._body_max)
             batch = packets.decode_batch(body, request.headers.get(b"content-type"))
         except PacketError as error:
+            self._count_refused("packet")
             return _text(400, error.text), ""
         except ItemError as error:
+            self._count_refused("item")
             return _text(400, f"Invalid format: {error.text}"), ""
+        if self._metrics is not None:
+            self._metrics.published("http", len(batch))
         receivers = await self._intake.accept(batch)
         tail = f" items={len(batch)}"
         if form is Form.TEXT:
             return _PUBLISHED, tail
         receipt: Json = {"items": len(batch), "message": "Published", "receivers": receivers}
         return _json(receipt), tail
+
+    def _count_refused(self, reason: str) -> None:
+        if self._metrics is not None:
+            self._metrics.refused("http", reason)
 
     async def _recover(self, request: Request, form: Form) -> Answer:
         # What is in the body does not matter, but it has to come.

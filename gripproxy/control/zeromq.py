@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import zmq
 
 from gripproxy.control.commands import Commands
+from gripproxy.engine.metrics import Metrics
 from gripproxy.errors import (
     CommandError,
     CommandPacketError,
@@ -48,6 +49,9 @@ _PULL = "[handler] push_in_spec"
 _SUB = "[handler] push_in_sub_specs"
 _COMMAND = "[handler] command_spec"
 
+# What metrics call the inputs of items.
+_SOURCES = {"IN pull": "pull", "IN sub": "sub"}
+
 Warn = Callable[[str, str], None]
 Part = TypeVar("Part")
 Socket = zmq.Socket[bytes]
@@ -76,10 +80,19 @@ class Endpoints:
 class Inputs:
     """The sockets of one instance. `warn` takes a key, by which it throttles, and a text."""
 
-    def __init__(self, endpoints: Endpoints, intake: Intake, *, tasks: Tasks, warn: Warn) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        intake: Intake,
+        *,
+        tasks: Tasks,
+        warn: Warn,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._endpoints = endpoints
         self._intake = intake
-        self._commands = Commands(intake, endpoints.uris())
+        self._metrics = metrics
+        self._commands = Commands(intake, endpoints.uris(), metrics=metrics)
         self._tasks = tasks
         self._warn = warn
         self._context = zmq.Context()
@@ -217,18 +230,25 @@ class Inputs:
         found: list[PublishItem] = []
         for frames in messages:
             if len(frames) != parts:
-                self._warn(name, f"{name}: received message with parts != {parts}, skipping")
+                self._refuse(name, "parts", f"received message with parts != {parts}")
                 continue
             topic = frames[0] if parts > 1 else None
             try:
                 found.append(packets.decode_item(frames[-1], topic=topic))
             except PacketError as error:
-                self._warn(name, f"{name}: {error.text}, skipping")
+                self._refuse(name, "packet", error.text)
             except ItemError as error:
                 text = f"received message with invalid format: {error.text}"
-                self._warn(name, f"{name}: {text}, skipping")
+                self._refuse(name, "item", text)
         if found:
+            if self._metrics is not None:
+                self._metrics.published(_SOURCES[name], len(found))
             self._intake.take(found)
+
+    def _refuse(self, name: str, reason: str, text: str) -> None:
+        self._warn(name, f"{name}: {text}, skipping")
+        if self._metrics is not None:
+            self._metrics.refused(_SOURCES[name], reason)
 
     # Commands
 
