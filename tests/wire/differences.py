@@ -401,7 +401,6 @@ PENDING: Mapping[str, str] = {
     "control-bytes-bare-lf": "refused; accepted by publishing.md 11.1",
     "control-bytes-line-without-colon": "refused; ignored by publishing.md 11.1",
     "control-refuses-length-negative": "says Bad Content-Length; publishing.md 11.1",
-    "stats-*": "not built yet",
 }
 
 
