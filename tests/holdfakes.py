@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import contextlib
+import dataclasses
 import functools
 import selectors
 
@@ -169,7 +171,7 @@ class HeldExchange(FakeExchange):
         if not isinstance(response.body, bytes):
             self.framing = Framing.RAW
             whole = await self.relay(response.body)
-            response.body = bytes(self.written)
+            self.answered = dataclasses.replace(response, body=bytes(self.written))
             return whole and not self.gone
         return not self.gone
 
@@ -350,9 +352,13 @@ def in_virtual_time(test):
     @functools.wraps(test)
     def run(*args, **kwargs):
         loop = VirtualLoop()
+        task = loop.create_task(whole(*args, **kwargs))
         try:
-            loop.run_until_complete(whole(*args, **kwargs))
+            loop.run_until_complete(task)
         finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                loop.run_until_complete(task)
             loop.close()
 
     return run

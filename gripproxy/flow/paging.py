@@ -73,20 +73,19 @@ class Pager:
     async def _next_page(self, exchange: Exchange, hold: StreamHold) -> None:
         if hold.blank_pages >= BLANK_PAGES_MAX:
             await asyncio.sleep(BLANK_PAGES_SECONDS)
-        for delay in (*DELAYS, None):
+        delays = iter(DELAYS)
+        while True:
             try:
                 await self._fetch(exchange, hold)
-            except (InstructError, _BrokenPageError) as error:
-                text = error.text if isinstance(error, InstructError) else FAILED
-                hold.fail(text, self._clock.now())
-                return
-            except GripProxyError:
-                if delay is None:
-                    hold.fail(FAILED, self._clock.now())
-                    return
-                await asyncio.sleep(delay + self._hub.random())
-            else:
-                return
+            except InstructError as error:
+                hold.fail(error.text, self._clock.now())
+            except GripProxyError as error:
+                delay = next(delays, None)
+                if delay is not None and not isinstance(error, _BrokenPageError):
+                    await asyncio.sleep(delay + self._hub.random())
+                    continue
+                hold.fail(FAILED, self._clock.now())
+            return
 
     async def _fetch(self, exchange: Exchange, hold: StreamHold) -> None:
         """Fetch the link once.
