@@ -64,5 +64,5 @@ class Decoder:
             self._unpacker.feed(data)
             for unpacked in self._unpacker:
                 yield Message(unpacked[0]), unpacked[1:]
-        except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
             raise PacketError(f"not a message between workers: {error}") from error
