@@ -162,6 +162,27 @@ def test_the_update_is_an_option(notices):
     assert channels.next_deadline() is None
 
 
+class Watch:
+    def __init__(self):
+        self.log = []
+
+    def subscribed(self, channel, holder):
+        self.log.append(("subscribed", channel.name, holder))
+
+    def unsubscribed(self, channel, holder):
+        self.log.append(("unsubscribed", channel.name, holder))
+
+
+def test_subscribers_are_counted_once(channels):
+    channels.watch = Watch()
+    holder = FakeHolder()
+    for _ in range(2):
+        channels.subscribe("c", holder, now=0)
+    for _ in range(2):
+        channels.unsubscribe("c", holder, now=0)
+    assert channels.watch.log == [("subscribed", "c", holder), ("unsubscribed", "c", holder)]
+
+
 def test_whoever_has_the_timer_is_told_when(notices):
     moments = []
     channels = Channels(notices, linger=60, arm=moments.append)

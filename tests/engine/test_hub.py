@@ -125,9 +125,21 @@ def test_deliveries_can_be_limited():
     assert hub.statistics().waiting_deliveries == 1
     hub.due(NOW + 0.1)
     assert [hold.items for hold in holds] == [["1"], ["1"]]
-    hub.publish(PublishItem("c", id="2", **ALL), now=NOW + 1)
-    hub.due(NOW + 2)
     assert hub.next_deadline() is None
+
+
+def test_a_limited_delivery_may_leave_nothing_to_wait_for():
+    moments = []
+    notices = FakeNotices()
+    channels = Channels(notices, update_on_first=False)
+    limiter = Limiter(channels, notices, rate=10)
+    hub = Hub(
+        channels, LastIds(), notices, random=lambda: 0.0, limiter=limiter, arm=moments.append
+    )
+    hold = keep(hub)
+    hub.publish(PublishItem("c", id="1", **ALL), now=NOW)
+    assert hold.items == ["1"]
+    assert moments == []
 
 
 # Last ids
@@ -166,6 +178,15 @@ def test_all_positions_are_looked_at(at_two):
     at_two.publish(PublishItem("d", id="2", **ALL), now=NOW)
     assert at_two.missed([sub("1"), sub("1", channel="d")]) is True
     assert at_two.last_ids.get("d") is None
+
+
+def test_where_items_come_in_a_wrong_last_id_is_forgotten_too():
+    forgotten = []
+    hub = make_hub(forgot=forgotten.append)
+    keep(hub)
+    hub.publish(PublishItem("c", id="2", **ALL), now=NOW)
+    hub.missed([sub("1")])
+    assert forgotten == ["c"]
 
 
 def test_recover_forgets_ids_and_asks_all_holds_again(at_two):
@@ -259,6 +280,31 @@ def test_holds_of_a_new_channel_are_updated(hub):
 
 
 # Figures
+
+
+class Counters:
+    """Keeps what is counted."""
+
+    def __init__(self):
+        self.log = []
+
+    def attached(self, holder):
+        self.log.append(("attached", holder))
+
+    def released(self, holder):
+        self.log.append(("released", holder))
+
+    def delivered(self, item, channel):
+        self.log.append(("delivered", item.id, channel.name))
+
+
+def test_holders_and_items_are_counted(hub):
+    hub.counters = Counters()
+    hold = keep(hub)
+    hub.publish(PublishItem("c", id="1", **ALL), now=NOW)
+    hub.publish(PublishItem("d", id="2", **ALL), now=NOW)
+    hub.detach(hold, now=NOW)
+    assert hub.counters.log == [("attached", hold), ("delivered", "1", "c"), ("released", hold)]
 
 
 def test_it_says_how_much_is_held(hub):
