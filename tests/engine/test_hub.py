@@ -182,7 +182,8 @@ def test_all_positions_are_looked_at(at_two):
 
 def test_where_items_come_in_a_wrong_last_id_is_forgotten_too():
     forgotten = []
-    hub = make_hub(forgot=forgotten.append)
+    hub = make_hub()
+    hub.forgot = forgotten.append
     keep(hub)
     hub.publish(PublishItem("c", id="2", **ALL), now=NOW)
     hub.missed([sub("1")])
