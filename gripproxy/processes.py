@@ -21,7 +21,7 @@ from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link, Workers
 from gripproxy.config import Config
 from gripproxy.engine.lastids import LastIds
-from gripproxy.engine.news import Sample, Statistics
+from gripproxy.engine.news import Statistics
 from gripproxy.errors import WorkerError
 from gripproxy.logs import Lines
 from gripproxy.options import Runner
@@ -215,6 +215,7 @@ class Parent:
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
         self._clock = clock
+        self._gathered = reporting.Gathered(self._count)
         self._all = Workers(self._topic, last_id=self._last_id, loop=self._loop)
         self._reporter: reporting.Reporter | None = None
         if reporting.is_wanted(start.config):
@@ -363,6 +364,7 @@ class Parent:
         if self._reporter is not None:
             self._reporter.leave(link)
         for worker in self._of(link):
+            self._gathered.died(worker.index)
             worker.news.set()
             if worker.process.returncode is None:
                 # It may be stopped, or hang: then it would never end.
@@ -384,12 +386,11 @@ class Parent:
     async def _statistics(self) -> Statistics:
         """Return the statistics of all workers that answer, and what is counted here."""
         assert self._reporter is not None  # nobody else asks
-        found = self._reporter.counters.statistics(self._clock.now())
-        for told in await self._all.call("statistics"):
-            found = found.plus(news.unpack_statistics(told))
-        up: dict[Sample, float] = {("worker_up", str(index)): 0 for index in range(self._count)}
+        told = [news.unpack_statistics(one) for one in await self._all.call("statistics")]
+        found = self._gathered.take(told)
+        found = found.plus(self._reporter.counters.statistics(self._clock.now()))
         # A channel is one, however many workers hold it.
-        return Statistics({**up, **found.samples, ("channels",): len(self._all)})
+        return Statistics({**found.samples, ("channels",): len(self._all)})
 
     # What the supervisor wants
 

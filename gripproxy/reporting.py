@@ -289,6 +289,34 @@ class Teller:
         self._alarm.close()
 
 
+class Gathered:
+    """The statistics of all workers, as far as they have told."""
+
+    def __init__(self, count: int) -> None:
+        self._last = dict.fromkeys(range(count), Statistics())
+        self._dead = Statistics()
+
+    def died(self, worker: int) -> None:
+        """Keep what a dead worker has counted: its successor begins anew."""
+        self._dead = self._dead.plus(self._last[worker].lasting())
+        self._last[worker] = Statistics()
+
+    def take(self, told: Sequence[Statistics]) -> Statistics:
+        """Take what workers that answer have told just now; return the sum for all."""
+        up: dict[Sample, float] = {("worker_up", str(worker)): 0 for worker in self._last}
+        found = self._dead.plus(Statistics(up))
+        answered = {worker: one for one in told for worker in self._last if _is_of(one, worker)}
+        self._last |= answered
+        for worker, last in self._last.items():
+            # Of one that does not answer only what cannot have become less.
+            found = found.plus(last if worker in answered else last.lasting())
+        return found
+
+
+def _is_of(statistics: Statistics, worker: int) -> bool:
+    return ("worker_up", str(worker)) in statistics.samples
+
+
 # What metrics show beside what is counted
 
 

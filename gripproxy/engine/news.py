@@ -11,6 +11,9 @@ from typing import NamedTuple
 # A metric's name and the values of its labels.
 Sample = tuple[str, ...]
 
+# How names of metrics end that only grow; those of Pushpin's have no common end.
+_GROWING = ("_total", "_bucket", "_sum", "_received", "_minute", "_sent")
+
 
 class Begun(NamedTuple):
     """A connection that has begun."""
@@ -72,6 +75,10 @@ class Statistics:
     """What there is: numbers by metric and labels, which can be added over processes."""
 
     samples: Mapping[Sample, float] = field(default_factory=dict)
+
+    def lasting(self) -> "Statistics":
+        """Return the numbers that only grow, which go on when a process is gone."""
+        return Statistics({n: v for n, v in self.samples.items() if n[0].endswith(_GROWING)})
 
     def plus(self, other: "Statistics") -> "Statistics":
         """Return the sums of both."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gripproxy.engine.channels import Kind
 from gripproxy.engine.sockets import CLOSE_TIMEOUT, State
 from gripproxy.protocol import wsframes
 from gripproxy.protocol.formats import Action
@@ -237,6 +238,7 @@ def test_an_idle_client_gets_the_keep_alive(play):
     assert play.at(NOW + 9) == []
     assert play.at(NOW + 10) == [("text", "k")]
     assert play.at(NOW + 20) == [("text", "k")]
+    assert play.notices.kept == [(Kind.SOCKET, 1)] * 2
 
 
 def test_a_client_that_hears_something_is_not_idle(play):

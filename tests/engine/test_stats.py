@@ -168,6 +168,34 @@ def test_an_answer_has_a_head():
     assert sums(stats.news(1000.0))["client_header_bytes_sent"] == len("200OKAbc")
 
 
+def test_content_is_counted_as_it_grows():
+    stats = counters()
+    counted = begin(stats)
+    counted.sent(3)
+    counted.sent(3)
+    counted.sent(8)
+    assert sums(stats.news(1000.0))["client_content_bytes_sent"] == 8
+
+
+def test_a_handshake_is_two_heads_on_each_side():
+    stats = counters()
+    counted = begin(stats, cid="6b1d")
+    answer = Response(status=101, reason=b"OK", headers=Headers())
+    counted.opened(request(), answer)
+    found = sums(stats.news(1000.0))
+    assert found["server_header_bytes_sent"] == found["client_header_bytes_received"]
+    assert found["server_header_bytes_received"] == len("101OK")
+    assert found["client_header_bytes_sent"] == len("101OK")
+
+
+def test_a_connection_ends_once():
+    stats = counters()
+    counted = begin(stats)
+    counted.over(1000.0)
+    counted.over(1000.0)
+    assert stats.connections == 0
+
+
 def test_a_connection_shows_its_id():
     stats = counters()
     assert repr(begin(stats)) == "<Counted i:1>"
