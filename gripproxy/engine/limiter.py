@@ -154,7 +154,10 @@ class Limiter:
         bucket.waiting -= weight
         if not self._channels.has(delivery.channel, holder):
             return 0
-        holder.deliver(delivery, now)
+        try:
+            holder.deliver(delivery, now)
+        except Exception as error:  # noqa: BLE001  # a bug; the others get the item all the same
+            self._notices.failed(error)
         weight = max(weight, 1)
         bucket.debt = max(weight - left, 0)
         return min(weight, left)

@@ -122,6 +122,21 @@ def test_who_is_gone_costs_nothing():
     assert there.updates == []
 
 
+def test_a_receiver_that_fails_costs_the_others_nothing():
+    play = Play(hwm=10)
+    broken, other = play.holder(), play.holder()
+
+    def fail(delivery, now):
+        raise RuntimeError("a bug")
+
+    bugs = []
+    play.notices.failed = bugs.append
+    broken.deliver = fail
+    play.put("a", broken, other)
+    assert play.log == ["a"]
+    assert [str(error) for error in bugs] == ["a bug"]
+
+
 # Buckets
 
 
