@@ -74,6 +74,12 @@ def test_doubles_are_not_released(stage):
     assert stage.out.calls == [["1"]]
 
 
+def test_a_double_of_an_early_item_does_not_wait(stage):
+    stage.publisher.take([item("2", "1"), item("2", "1")])
+    assert stage.out.calls == [["2"]]
+    assert stage.armed == []
+
+
 def test_an_early_item_waits_for_the_one_before_it(stage):
     assert stage.publisher.take([item("1"), item("3", "2")]) == 2
     assert stage.armed == [stage.clock.now() + 5.0]
