@@ -93,7 +93,7 @@ class Stage:
 
     `early`: answers are given as soon as the head is there, and read the body themselves.
     `forgiving`: a request that breaks off is no trouble. `spare`: a port that a route of the
-    scenario leads to and that nobody has bound.
+    scenario leads to and that nobody has bound. `refusing`: ports that refuse connections.
     """
 
     def __init__(self, origin: "Origin", name: str, *hosts: str) -> None:
@@ -104,6 +104,7 @@ class Stage:
         self.early = False
         self.forgiving = False
         self.spare = 0
+        self.refusing: tuple[int, ...] = ()
         self.gate = threading.Event()
         self.requests: list[Request] = []
         self.troubles: list[str] = []

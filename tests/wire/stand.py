@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from tests.wire.origin import Origin
+from tests.wire.origin import Origin, Refusing
 from tests.wire.running import Gripproxy, Pushpin, Running, StartError
 from tests.wire.scenarios.telling import (
     SCENARIOS,
@@ -85,12 +85,13 @@ class Stand:
     def _start(self, kind: str, setup: str) -> Served | StartError:
         origin = self._stack.enter_context(Origin())
         spares = spares_for(setup)
-        system = KINDS[kind](routes_for(origin, setup, spares), settings=SETUPS[setup])
+        refusing = tuple(self._stack.enter_context(Refusing()).port for _ in range(2))
+        system = KINDS[kind](routes_for(origin, setup, spares, refusing), settings=SETUPS[setup])
         try:
             self._stack.enter_context(system)
         except StartError as error:
             return error
-        return Served(system, origin, spares)
+        return Served(system, origin, spares, refusing)
 
     def _begin_slow(self, kind: str, setup: str) -> None:
         served = self._served[kind, setup]

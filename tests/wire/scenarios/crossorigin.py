@@ -71,7 +71,7 @@ def cors_leaves_options_to_the_origin(system, stage):
     yield "origin", answer.value("access-control-allow-origin"), "http://a"
 
 
-@scenario("HOST,aco 127.0.0.1:1")
+@scenario("HOST,aco REFUSING")
 def cors_on_errors(system, stage):
     answer = ask(system.port, request("GET", "/", stage.host))
     yield "status", answer.status, 502
@@ -183,7 +183,7 @@ def jsonp_options(system, stage):
     yield "own name", answer.body[:6], b"/**/y("
 
 
-@scenario("HOST,aco 127.0.0.1:1")
+@scenario("HOST,aco REFUSING")
 def jsonp_error(system, stage):
     answer = ask(system.port, request("GET", "/?callback=cb", stage.host))
     yield "status", answer.status, 200

@@ -49,6 +49,7 @@ class Served:
     system: Running
     origin: Origin
     spares: Mapping[str, int]
+    refusing: tuple[int, ...]
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -84,8 +85,9 @@ def scenario(
     """Enter a play into the list, once, or once for `each` name with its arguments.
 
     `routes` are lines of the routes file; in them `HOST` is the scenario's own host, `ORIGIN` the
-    origin's address, `SPARE` that of a port that nobody has bound, `NAME` the scenario's name.
-    Without any, the host is proxied over HTTP.
+    origin's address, `SPARE` that of a port that nobody has bound, `REFUSING` and `DOWN`
+    those of ports that refuse, `NAME` the scenario's name. Without any route, the host is proxied
+    over HTTP.
     `slow` plays wait for a timer: all of them run at once, beside the others. `alone` plays touch
     every hold of the instance: they run when nothing else does.
     """
@@ -109,7 +111,9 @@ def spares_for(setup: str) -> dict[str, int]:
     return {play.name: free_port() for play in asking}
 
 
-def routes_for(origin: Origin, setup: str, spares: Mapping[str, int]) -> list[str]:
+def routes_for(
+    origin: Origin, setup: str, spares: Mapping[str, int], refusing: tuple[int, ...]
+) -> list[str]:
     """Return the lines of the routes file for all scenarios of a set-up."""
     lines = [f"* 127.0.0.1:{origin.port},over_http"]
     for play in SCENARIOS.values():
@@ -119,6 +123,8 @@ def routes_for(origin: Origin, setup: str, spares: Mapping[str, int]) -> list[st
                 .replace("NAME", play.name)
                 .replace("ORIGIN", f"127.0.0.1:{origin.port}")
                 .replace("SPARE", f"127.0.0.1:{spares.get(play.name, 0)}")
+                .replace("REFUSING", f"127.0.0.1:{refusing[0]}")
+                .replace("DOWN", f"127.0.0.1:{refusing[1]}")
                 for line in play.routes
             )
     return lines
@@ -130,6 +136,7 @@ def tell(play: Scenario, served: Served) -> list[Told]:
     hosts = [host.replace("NAME", play.name) for host in play.hosts]
     with served.origin.stage(play.name, *hosts) as stage:
         stage.spare = served.spares.get(play.name, 0)
+        stage.refusing = served.refusing
         try:
             for label, got, spec in play.play(served.system, stage, *play.arguments):
                 told.append(Told(label, got, plain(spec)))
