@@ -11,6 +11,8 @@ any more, but the client may still read its answer.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -37,6 +39,7 @@ DISCARD_SECONDS = 2.0
 # How long a client that has ended its side waits for an origin that is silent (2).
 HALF_CLOSED_SECONDS = 30.0
 
+_NO_LINGER = struct.pack("ii", 1, 0)
 _UPGRADED = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -495,6 +498,7 @@ class Connection(asyncio.Protocol):
             wanted = forwarding.takes_trailers(self.request)
             ending = Ending.TRAILERS if wanted else Ending.LAST_CHUNK
         else:
+            self.framing = Framing.RAW
             self._keep = False
         self.write(self._head(response, framing))
         relay = Relay(
@@ -596,7 +600,15 @@ class Connection(asyncio.Protocol):
     def cut(self) -> None:
         """Close the connection at once."""
         self._keep = False
+        if self.framing is Framing.RAW and self._answered:
+            self._reset_on_close()
         self.transport.abort()
+
+    def _reset_on_close(self) -> None:
+        """Have the client see an error: an orderly end would be that of the answer (10.3)."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
     def wake(self, reason: Wake) -> None:
         """Let the connection's task go on."""

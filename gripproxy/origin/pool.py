@@ -198,9 +198,7 @@ class Pool:
         context = name = None
         if target.ssl:
             context = self._context(target)
-            name = target.host
-            if not target.trust_connect_host:
-                name = split_authority(request.authority)[0].decode("latin-1")
+            name = _certificate_name(request, target)
         failure: OSError | None = None
         for address in await self._addresses(target):
             try:
@@ -283,6 +281,22 @@ def _has_input(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _certificate_name(request: Request, target: Target) -> str:
+    """Return the name that the target's certificate must have (7.3).
+
+    Raises:
+        ValueError: no certificate can have it. It may be what a client has sent, and the TLS
+            library would say so in the log, with a traceback.
+    """
+    name = target.host
+    if not target.trust_connect_host:
+        name = split_authority(request.authority)[0].decode("latin-1")
+    if not name or name.startswith("."):
+        raise ValueError(name)
+    name.encode("idna")
+    return name
 
 
 @lru_cache(maxsize=1024)
