@@ -164,7 +164,8 @@ def reason_of(error: OSError | ValueError) -> str:
     """Return why the system refused something, as part of a sentence."""
     text = error.strerror if isinstance(error, OSError) else None
     text = text or str(error)
-    return text[:1].lower() + text[1:]
+    # `No such file`, but `AF_UNIX path`.
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
 def set_up_logs(config: Config, path: str) -> LogTarget:

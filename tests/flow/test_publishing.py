@@ -48,7 +48,6 @@ class Stage:
             purge=self._purge,
         )
 
-
     def _purge(self, purge: Purge) -> int:
         self.out.calls.append(purge)
         return 0

@@ -123,7 +123,7 @@ def test_the_version_is_one_line(tmp_path, option):
         (("run", "--config", "none.conf"), "no configuration file found. Tried: none.conf"),
         (("run",), "there are no routes; try --route"),
         (("run", "--route", "* tset"), 'tset": target bad format'),
-        (("run", "--route", "*"), 'must specify condition and at least one target'),
+        (("run", "--route", "*"), "must specify condition and at least one target"),
     ],
 )
 def test_a_wrong_command_line_is_refused(tmp_path, arguments, words):
@@ -241,9 +241,7 @@ def test_a_unix_socket_that_somebody_listens_on_is_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "socket"))
         sock.listen()
-        line = refused(
-            "run", *ROUTE, *alone(), "--set", "runner.local_ports=socket", cwd=tmp_path
-        )
+        line = refused("run", *ROUTE, *alone(), "--set", "runner.local_ports=socket", cwd=tmp_path)
     assert line == "[runner] local_ports: cannot listen on socket: address already in use"
 
 
