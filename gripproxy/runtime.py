@@ -86,7 +86,9 @@ class Alarm:
 
     def _due(self) -> None:
         self._handle = None
-        self._ring(self._loop.time())
+        # uvloop rings up to half a millisecond early. If that did not count as the moment, it
+        # would be rung for again and again until it has come.
+        self._ring(max(self._loop.time(), self._at))
 
     def close(self) -> None:
         """Never ring again."""
