@@ -16,10 +16,10 @@ TOOLS := .venv/.tools
 INPUTS := pyproject.toml scripts/virtual-environment
 
 .DEFAULT_GOAL := check
-.PHONY: check demo test setup format format-check lint types layers spell unit stories wire cover \
-	bench docs clean help
+.PHONY: check demo test cache-tests setup format format-check lint types layers spell unit stories \
+	wire cover bench docs clean help
 
-check: format-check lint layers types spell test  ## everything that CI checks
+check: format-check lint layers types spell test cache-tests  ## everything that CI checks
 
 demo: $(PROGRAM)  ## proxy and example origin on loopback; prints a URL; Ctrl-C ends it
 	$(BIN)/python examples/demo/run.py
@@ -27,6 +27,10 @@ demo: $(PROGRAM)  ## proxy and example origin on loopback; prints a URL; Ctrl-C 
 test: $(TOOLS)  ## all tests
 	scripts/system-packages tests
 	$(BIN)/pytest
+
+cache-tests: $(TOOLS)  ## the public suite of HTTP cache tests, against the running program
+	scripts/system-packages tests
+	$(BIN)/python scripts/cache_tests.py
 
 setup: $(TOOLS)  ## the virtual environment .venv, with the package in editable mode
 
