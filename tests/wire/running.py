@@ -105,6 +105,7 @@ class Running:
         self.arguments = tuple(arguments)
         self.process: subprocess.Popen[bytes] | None = None
         self.watch: Subscriptions | None = None
+        self.bugs: list[str] = []  # what it has logged of its own
         self.directory = Path()
         self.port = self.zmq_port = self.http_port = self.sub_port = self.command_port = 0
 
@@ -112,8 +113,9 @@ class Running:
         self.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, error: object, *rest: object) -> None:
         self.stop()
+        assert error is not None or not self.bugs, "\n".join(self.bugs)
 
     # Life
 
@@ -152,6 +154,7 @@ class Running:
                     os.kill(pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+            self.bugs += [line for line in self.log().splitlines() if "Traceback " in line]
         if self.directory != Path():
             shutil.rmtree(self.directory, ignore_errors=True)
             self.directory = Path()
