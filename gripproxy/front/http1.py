@@ -224,6 +224,8 @@ class Connection(asyncio.Protocol):
             self._relay.resume()
         if self._held is not None:
             self._held.writable(self._host.loop.time())
+        elif not self._serving:
+            self._wake_task()
 
     def _leave(self) -> None:
         """Tell what is held that its client is gone."""
@@ -240,16 +242,14 @@ class Connection(asyncio.Protocol):
         host = self._host
         try:
             while True:
-                if not self._take_request():
-                    if self._eof or self._lingering or self.transport.is_closing():
+                # Who does not read answers is not asked for more requests.
+                if self.blocked or not self._take_request():
+                    if self._is_over():
                         break
                     self._waiter = host.loop.create_future()
                     await self._waiter
                     continue
                 self._serving = True
-                self._answered = False
-                self.shielded = False
-                self.sent = 0
                 await host.serve(self)
                 while self._held is not None:
                     await self._park()
@@ -274,6 +274,12 @@ class Connection(asyncio.Protocol):
         self.counted = None
         counted.sent(self.sent)
         counted.over(self._host.loop.time())
+
+    def _is_over(self) -> bool:
+        """Tell whether no request can come any more."""
+        if self._lingering or self.transport.is_closing():
+            return True
+        return self._eof and not self.blocked  # what is blocked may have been sent before the end
 
     async def _park(self) -> None:
         """Wait for a wake of the hold, then let its story go on."""
@@ -357,6 +363,9 @@ class Connection(asyncio.Protocol):
             method, target, version, headers, secure=self._secure, peer=self.peer
         )
         self._keep = requests.keeps_alive(headers, version)
+        self._answered = False
+        self.shielded = False
+        self.sent = 0
         if request.length != 0:
             self._begin_body(request)
         return True
