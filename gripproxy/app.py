@@ -36,7 +36,6 @@ from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.polling import Waiter
-from gripproxy.flow.ports import Interim, OriginSocket
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.flow.sockets import SocketFlow
@@ -53,14 +52,14 @@ from gripproxy.protocol import answers
 from gripproxy.protocol.caching import tags
 from gripproxy.protocol.caching.demands import Cookies
 from gripproxy.protocol.caching.storing import Facts
-from gripproxy.protocol.forwarding import AddressRule, Forwarder
-from gripproxy.protocol.forwarding import Settings as ForwardingSettings
+from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.items import PublishItem
-from gripproxy.protocol.messages import Request, Response
+from gripproxy.protocol.messages import Response
 from gripproxy.protocol.purges import Purge
-from gripproxy.protocol.routes import Route, RouteTable, Target
-from gripproxy.protocol.signing import Signer, Verifier
+from gripproxy.protocol.routes import Route, RouteTable
+from gripproxy.protocol.signing import Verifier
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
+from gripproxy.upstream import Origins, forwarding_settings
 
 log = logging.getLogger("gripproxy")
 
@@ -69,28 +68,6 @@ DRAIN_TICK = 0.05
 
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
-
-
-class Origins:
-    """Sends each request to where its target is: satisfies `flow.ports.Origin`."""
-
-    def __init__(self, pool: Pool, builtin: Builtin) -> None:
-        self._pool = pool
-        self._builtin = builtin
-
-    async def send(
-        self, request: Request, target: Target, interim: Interim | None = None
-    ) -> Response:
-        """Send a request to a target; see `flow.ports.Origin`."""
-        if target.kind == "test":
-            return await self._builtin.send(request, target, interim)
-        return await self._pool.send(request, target, interim)
-
-    async def connect(self, request: Request, target: Target) -> OriginSocket | Response:
-        """Open a WebSocket to a target; see `flow.ports.Origin`."""
-        if target.kind == "test":
-            return await self._builtin.connect(request, target)
-        return await self._pool.connect(request, target)
 
 
 class Front:
@@ -174,7 +151,7 @@ class Front:
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
         )
         linker = Linker(self.forwarder, clock=clock, routes=lambda: self.flow.routes)
-        self.hub.network = Filtering(fetcher, linker, clock=clock, tasks=tasks)
+        self.hub.network = Filtering(fetcher, linker, clock=clock, tasks=tasks, access=self.access)
         holder = Holder(
             fetcher,
             self.forwarder,
@@ -418,7 +395,7 @@ class Front:
         told: set[Hold | Connection] = set()
         while self.server.connections:
             lasting = [one for one in self.server.connections if one.lasts]
-            due = [one for one in map(_what_ends, lasting) if one is not None and one not in told]
+            due = [one for one in map(_what_ends, lasting) if one not in told]
             left = max(end - now(), DRAIN_TICK)
             for one in due[: math.ceil(len(due) * DRAIN_TICK / left)]:
                 told.add(one)
@@ -440,11 +417,9 @@ class Front:
 Hold = ResponseHold | StreamHold | Waiter
 
 
-def _what_ends(connection: Connection) -> Hold | Connection | None:
-    """Return what is to be drained of a connection that lasts; None if not now."""
+def _what_ends(connection: Connection) -> Hold | Connection:
+    """Return what is to be drained of a connection that lasts."""
     held = connection.held
-    if isinstance(held, StreamHold) and held.asking:
-        return None  # it may be in the middle of a page
     return held if isinstance(held, Hold) else connection
 
 
@@ -456,24 +431,3 @@ def _name(route: Route) -> str:
 def _make_id() -> str:
     """Return an id that no other WebSocket has."""
     return str(uuid.uuid4())
-
-
-def forwarding_settings(config: Config) -> ForwardingSettings:
-    """Return what the options say of requests to origins."""
-    proxy = config.proxy
-    signer = None
-    if proxy.sig_iss and proxy.sig_key is not None:
-        signer = Signer(proxy.sig_iss, proxy.sig_key)
-    return ForwardingSettings(
-        sig_iss=proxy.sig_iss,
-        signer=signer,
-        via=proxy.via.encode(),
-        cdn_loop=proxy.cdn_loop.encode(),
-        x_forwarded_for=AddressRule.read(proxy.x_forwarded_for),
-        x_forwarded_for_trusted=AddressRule.read(proxy.x_forwarded_for_trusted),
-        set_proto=proxy.set_x_forwarded_protocol in ("true", "proto-only"),
-        set_protocol=proxy.set_x_forwarded_protocol == "true",
-        accept_proto=proxy.accept_x_forwarded_protocol,
-        need_mark=frozenset(name.lower().encode() for name in proxy.orig_headers_need_mark),
-        accept_route=proxy.accept_pushpin_route,
-    )

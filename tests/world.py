@@ -59,7 +59,9 @@ class World:
         fetcher = Fetcher(self.origin)
         self.access = Access(self.lines.append, AccessSettings())
         linker = Linker(forwarder, clock=self.clock, routes=lambda: self.flow.routes)
-        self.hub.network = Filtering(fetcher, linker, clock=self.clock, tasks=self.tasks)
+        self.hub.network = Filtering(
+            fetcher, linker, clock=self.clock, tasks=self.tasks, access=self.access
+        )
         self.holder = Holder(
             fetcher,
             forwarder,

@@ -60,6 +60,13 @@ class Access:
         for channel in channels:
             self._line(f"subscribe {uri} channel={channel}{retry}")
 
+    def made(self, method: bytes, uri: bytes, route: Route, status: int | None, size: int) -> None:
+        """Tell of a request of our own: a link's or a filter's; no status if it failed."""
+        if self._line is not None:
+            of_route = f" route={route.id}" if route.explicit_id else ""
+            tail = f"code={status} {size}" if status is not None else "error"
+            self._line(f"{method.decode()} {uri.decode('latin-1')}{of_route} {tail}")
+
     def subscribed(self, request: Request, channel: str) -> None:
         """Tell that a WebSocket was subscribed to a channel."""
         if self._line is not None:

@@ -85,10 +85,11 @@ def _failed(error: FilterError) -> InstructError:
 class FilteredBody:
     """A body that passes filters as it comes: a `Source` around a `Source`.
 
-    `begun` tells whether anything of it has been handed out; `failure` is what a filter said.
+    `begun` tells whether anything of it has been handed out, `size` how many bytes have come;
+    `failure` is what a filter said.
     """
 
-    __slots__ = ("_begin", "_filters", "_receiver", "_source", "begun", "failure")
+    __slots__ = ("_begin", "_filters", "_receiver", "_source", "begun", "failure", "size")
 
     def __init__(
         self, source: Source, stages: BodyFilters, begin: Callable[[], None] = lambda: None
@@ -99,6 +100,7 @@ class FilteredBody:
         self._begin = begin
         self._receiver: Receiver | None = None
         self.begun = False
+        self.size = 0
         self.failure: InstructError | None = None
 
     # As a source
@@ -125,6 +127,7 @@ class FilteredBody:
 
     def body_piece(self, piece: bytes) -> None:
         """Hand on what is finished with a piece."""
+        self.size += len(piece)
         self._hand_on(piece, last=False)
 
     def body_end(self, trailers: Headers | None) -> None:

@@ -20,6 +20,7 @@ from gripproxy.errors import (
     GripProxyError,
     OriginTimeoutError,
 )
+from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import TooLargeError, collect
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.linking import Linker
@@ -45,7 +46,10 @@ _CONNECT_REASONS = {
 class Filtering:
     """Asks for holders: satisfies `engine.subscriptions.Network`."""
 
-    def __init__(self, fetcher: Fetcher, linker: Linker, *, clock: Clock, tasks: Tasks) -> None:
+    def __init__(
+        self, fetcher: Fetcher, linker: Linker, *, clock: Clock, tasks: Tasks, access: Access
+    ) -> None:
+        self._access = access
         self._fetcher = fetcher
         self._linker = linker
         self._clock = clock
@@ -116,13 +120,19 @@ class Filtering:
 
     async def _make(self, question: "_Question") -> None:
         """Make one request and answer all who asked it."""
+        status: int | None = None
+        size = 0
         try:
             async with asyncio.timeout(filterrequests.SECONDS_MAX):
-                question.outcome = await self._fetch(question)
+                status, headers, body = await self._fetch(question)
+            size = len(body)
+            question.outcome = (status, headers, body)
         except TimeoutError:
             question.outcome = filterrequests.failed(filterrequests.TIMEOUT)
         except GripProxyError as error:
             question.outcome = filterrequests.failed(_reason(error))
+        url, route = question.request.url, question.holder.route
+        self._access.made(b"POST", url, route, status, size)
         question.tell(self._clock.now())
 
     async def _fetch(self, question: "_Question") -> tuple[int, Headers, bytes]:

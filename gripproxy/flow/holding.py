@@ -76,7 +76,9 @@ class Holder:
         self._access = access
         self._subscription_max = subscription_max
         self.watch: Watch | None = None  # set by whoever has one, before the first hold
-        self._pager = Pager(fetcher, linker, hub, clock=clock, subscription_max=subscription_max)
+        self._pager = Pager(
+            fetcher, linker, hub, clock=clock, access=access, subscription_max=subscription_max
+        )
         hub.ended = self.ended
 
     async def begin(
@@ -338,8 +340,12 @@ class Holder:
         request, route = self._linker.request(
             b"POST", uri, route=origin.route, client=origin.request.uri
         )
+        status: int | None = None
         try:
             response, _ = await self._fetcher.fetch(request, route)
         except GripProxyError:
-            return  # only a hint to the origin; never repeated
-        abandon(response.body)
+            pass  # only a hint to the origin; never repeated
+        else:
+            status = response.status
+            abandon(response.body)
+        self._access.made(b"POST", uri, origin.route, status, 0)

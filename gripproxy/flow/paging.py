@@ -18,6 +18,7 @@ from gripproxy.engine.origins import Origin
 from gripproxy.engine.streams import StreamHold, unlinked
 from gripproxy.engine.subscriptions import Subscription
 from gripproxy.errors import GripProxyError, InstructError
+from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KEPT_MAX, TooLargeError, collect
 from gripproxy.flow.bodyfilters import BodyFilters, FilteredBody
 from gripproxy.flow.decoding import decoded
@@ -50,8 +51,10 @@ class Pager:
         hub: Hub,
         *,
         clock: Clock,
+        access: Access,
         subscription_max: int,
     ) -> None:
+        self._access = access
         self._fetcher = fetcher
         self._linker = linker
         self._hub = hub
@@ -81,7 +84,8 @@ class Pager:
                 hold.fail(error.text, self._clock.now())
             except GripProxyError as error:
                 delay = next(delays, None)
-                if delay is not None and not isinstance(error, _BrokenPageError):
+                relayed = isinstance(error, _BrokenPageError) and error.begun
+                if delay is not None and not relayed:
                     await asyncio.sleep(delay + self._hub.random())
                     continue
                 hold.fail(FAILED, self._clock.now())
@@ -92,7 +96,7 @@ class Pager:
 
         Raises:
             InstructError: what the page says cannot be done.
-            _BrokenPageError: it broke off after some of it had been relayed.
+            _BrokenPageError: it broke off; if some of it had been relayed, for good.
             GripProxyError: there is no page; it may be tried again.
         """
         uri, origin = hold.next_uri, hold.origin
@@ -105,11 +109,20 @@ class Pager:
             client=origin.request.uri,
             fields=tuple(positions.fields(last)),
         )
-        response, target = await self._fetcher.fetch(request, route)
+        status: int | None = None
+        size = 0
         try:
-            await self._take(exchange, hold, response, target, uri)
+            response, target = await self._fetcher.fetch(request, route)
+            status = response.status
+            try:
+                size = await self._take(exchange, hold, response, target, uri)
+            finally:
+                abandon(response.body)
+        except _BrokenPageError:
+            status = None
+            raise
         finally:
-            abandon(response.body)
+            self._access.made(b"GET", uri, origin.route, status, size)
 
     async def _take(
         self,
@@ -118,7 +131,8 @@ class Pager:
         response: Response,
         target: Target,
         uri: bytes,
-    ) -> None:
+    ) -> int:
+        """Relay a page and let the stream go on; return the page's size."""
         if not 200 <= response.status < 300:
             raise _PageError
         response = decoded(response)
@@ -132,27 +146,28 @@ class Pager:
             raise InstructError(NOT_A_STREAM)
         found = subscriptions(asked, hold.origin, self._subscription_max)
         stages = self.filters(asked, hold.origin, found)
-        blank = await self._relay(exchange, hold, body, stages)
+        size = await self._relay(exchange, hold, body, stages)
         if hold.body_ended(self._clock.now()):
-            self._go_on(hold, asked, found, uri, blank=blank)
+            self._go_on(hold, asked, found, uri, blank=size == 0)
+        return size
 
     async def _relay(
         self, exchange: Exchange, hold: StreamHold, body: Body, stages: BodyFilters
-    ) -> bool:
-        """Relay a page; return whether it is empty."""
+    ) -> int:
+        """Relay a page; return its size."""
         if isinstance(body, bytes):
             content = stages.apply(body, last=True)
             if content:
                 hold.body_begins()
                 hold.write_page(content)
-            return not content
+            return len(body)
         page = FilteredBody(body, stages, hold.body_begins)
         whole = await exchange.relay(page)
         if page.failure is not None:
             raise page.failure
         if not whole:
-            raise _BrokenPageError if page.begun else _PageError
-        return not page.begun
+            raise _BrokenPageError(begun=page.begun)
+        return page.size
 
     def _go_on(
         self,
@@ -250,4 +265,8 @@ class _PageError(GripProxyError):
 
 
 class _BrokenPageError(GripProxyError):
-    """A page that broke off after some of it was relayed."""
+    """A page that broke off; `begun`: after some of it was relayed."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__()
+        self.begun = begun

@@ -94,7 +94,19 @@ def test_websockets_and_items_have_lines():
     ]
 
 
-@pytest.mark.parametrize("tell", ["answered", "broke_off", "held", "subscribed", "published"])
+def test_requests_of_our_own_have_lines():
+    play = Play()
+    play.access.made(b"GET", b"http://proxy/n", a_route(), 200, 5)
+    play.access.made(b"POST", b"http://proxy/c", a_route(id="shop", explicit_id=True), None, 0)
+    assert play.lines == [
+        "GET http://proxy/n code=200 5",
+        "POST http://proxy/c route=shop error",
+    ]
+
+
+@pytest.mark.parametrize(
+    "tell", ["answered", "broke_off", "held", "made", "subscribed", "published"]
+)
 def test_without_a_log_nothing_is_written(tell):
     access = Access(None, FULL)
     request = a_request()
@@ -102,6 +114,7 @@ def test_without_a_log_nothing_is_written(tell):
         "answered": (HeldExchange(request), request, None, None, 200),
         "broke_off": (request, None, None),
         "held": (None, ()),
+        "made": (b"GET", b"http://proxy/", a_route(), 200, 0),
         "subscribed": (request, "c"),
         "published": ("c", 1),
     }

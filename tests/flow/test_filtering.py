@@ -65,6 +65,7 @@ async def test_a_question_is_a_request_of_the_route():
     ]
     await world.answer(body="hallo")
     assert holder.answer == b"hallo"
+    assert world.lines == ["POST http://proxy/check code=200 5"]
 
 
 @in_virtual_time
@@ -206,6 +207,7 @@ async def test_a_failure_says_why(error, reason):
     await world.wait()
     await world.reply(error)
     assert holder.answer == f"network request failed: {reason}"
+    assert world.lines == ["POST http://proxy/check error"]
 
 
 @in_virtual_time

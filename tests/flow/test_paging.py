@@ -289,6 +289,24 @@ async def test_items_wait_for_a_page_that_fails():
     assert client.heard() == ["item"]
 
 
+@in_virtual_time
+async def test_each_fetch_has_a_line():
+    world = World()
+    await fetching(world)
+    del world.lines[:]
+    await world.reply(ConnectError("connection_refused", "refused"))
+    await world.wait(1)
+    await world.answer(status=503)
+    await world.wait(2)
+    body = FakeSource()
+    await world.answer(*HOLD, body=body)
+    body.fail()
+    await world.wait(4)
+    await world.answer(*HOLD, body=FakeSource("pa", "ge", whole=True))
+    lines = ("error", "code=503 0", "error", "code=200 4")
+    assert world.lines == [f"GET http://proxy/next {line}" for line in lines]
+
+
 # Empty pages
 
 
