@@ -11,7 +11,7 @@ import os
 import resource
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -189,6 +189,11 @@ def set_up_logs(config: Config, path: str) -> LogTarget:
 def reopen_logs() -> None:
     """Write to new files from now on: the old ones have been rotated away."""
     reopen()
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return counts with their names, for a line of the log."""
+    return " ".join(f"{name}={count}" for name, count in counts.items())
 
 
 # Limits

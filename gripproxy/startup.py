@@ -12,7 +12,7 @@ from gripproxy.config import Config
 from gripproxy.errors import ConfigError, ConfigErrors
 from gripproxy.ini import shown
 from gripproxy.kinds import Endpoint, UnixEndpoint
-from gripproxy.processes import Start, worker_count
+from gripproxy.plan import Start, worker_count
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.routesfile import RoutesFile
 
@@ -142,8 +142,12 @@ def say(start: Start) -> None:
 
 def not_built(read: Config) -> Iterator[str]:
     """Name the options that the operator has set and that do not act yet."""
-    if read.runner.https_ports:
-        yield "[runner] https_ports: not supported yet, without effect"
+    for name, is_set in (
+        ("[runner] https_ports", bool(read.runner.https_ports)),
+        ("[cache] purge_from", bool(read.cache.purge_from)),
+    ):
+        if is_set:
+            yield f"{name}: not supported yet, without effect"
 
 
 def inactive(routes: RoutesFile) -> Iterator[str]:
@@ -160,6 +164,8 @@ def single(start: Start) -> Iterator[str]:
         for route in start.routes.routes:
             if route.sockjs:
                 yield f"{route.place}: sockjs: pages that poll need workers=1"
+            if route.cache:
+                yield f"{route.place}: cache has no effect with several workers yet"
 
 
 # Parameters of routes that are read but do not act yet.

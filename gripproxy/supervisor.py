@@ -1,6 +1,6 @@
 """The process that is started: signals, the routes file, the beginning and the end.
 
-Specification: config.md 6, routes.md 9. What serves is in `processes`.
+Specification: config.md 6, routes.md 9. What serves is `single` or `parent`.
 """
 
 import asyncio
@@ -14,9 +14,11 @@ from pathlib import Path
 from gripproxy import runtime
 from gripproxy.errors import ConfigError
 from gripproxy.logs import Lines
-from gripproxy.processes import Parent, Single, Start, worker_count
+from gripproxy.parent import Parent
+from gripproxy.plan import Start, worker_count
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.routesfile import RoutesFile
+from gripproxy.single import Single
 
 log = logging.getLogger("gripproxy")
 

@@ -261,3 +261,7 @@ def test_the_log_goes_on_in_a_new_file(tmp_path, logging_as_before):
 )
 def test_reasons_are_parts_of_sentences(error, text):
     assert runtime.reason_of(error) == text
+
+
+def test_counts_are_listed_with_their_names():
+    assert runtime.listed({"streams": 3, "tasks": 10}) == "streams=3 tasks=10"

@@ -17,8 +17,8 @@ PACKAGE = ROOT / "gripproxy"
 
 # A shell around sockets or processes proves itself by running: tests/wire does that.
 RUN_IN_WIRE = (
-    "front", "origin", "control", "cluster", "report", "app", "intake", "worker", "processes",
-    "supervisor", "startup", "cli",
+    "front", "origin", "control", "cluster", "report", "app", "intake", "upstream", "worker",
+    "single", "parent", "plan", "supervisor", "startup", "cli",
 )  # fmt: skip
 
 # Modules that state or start something and do nothing themselves.

@@ -1,6 +1,6 @@
-"""The roles in processes: all in one, or a parent with workers (layout.md, *Processes*).
+"""The parent of workers: the control role, and the care of processes (layout.md, *Processes*).
 
-`Single` and `Parent` can do the same for the supervisor; what differs is where the front role is.
+A worker that dies is replaced; the sockets that it served stay open here in the meantime.
 """
 
 import asyncio
@@ -11,25 +11,22 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gripproxy import app, intake, reporting, runtime, sockets
+from gripproxy import intake, reporting, runtime
 from gripproxy.cluster import news
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link, Workers
-from gripproxy.config import Config
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.news import Statistics
 from gripproxy.errors import WorkerError
 from gripproxy.logs import Lines
-from gripproxy.options import Runner
+from gripproxy.plan import Start, client_max, worker_count
 from gripproxy.protocol.purges import Purge
-from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.protocol.statspackets import Kind
-from gripproxy.rundir import PidFile
 from gripproxy.worker import Work
 
 log = logging.getLogger("gripproxy")
@@ -42,138 +39,6 @@ RESTART_SECONDS = 1.0
 KILL_SECONDS = 4.0
 # Until a worker that has lost us is ended; by then it is dead, and the cause is its own.
 GRACE_SECONDS = 1.0
-
-
-@dataclass(kw_only=True)
-class Start:
-    """What a start was asked for, read and found good."""
-
-    config: Config
-    routes: RoutesFile
-    routes_path: Path | None  # None: from the command line, never read again
-    routes_stamp: tuple[int, int, int] | None  # of the file when it was read
-    screen: Callable[[], str]
-    log_path: str = ""  # empty: standard output
-    pid_file: PidFile | None = None
-    clients: list[sockets.Listener] = field(default_factory=list)
-    control: sockets.Listener | None = None
-    metrics: sockets.Listener | None = None
-
-    @property
-    def metrics_socket(self) -> socket.socket | None:
-        """The bound socket of the metrics port, if there is one."""
-        return self.metrics.sockets[0] if self.metrics is not None else None
-
-    @property
-    def control_socket(self) -> socket.socket | None:
-        """The bound socket of the control port, if there is one."""
-        return self.control.sockets[0] if self.control is not None else None
-
-    def stop_listening(self) -> None:
-        """Close what clients connect to: the kernel must not queue any more of them."""
-        for listener in self.clients:
-            listener.close()
-
-    def close(self) -> None:
-        """Close everything, and leave no file behind."""
-        self.stop_listening()
-        for listener in (self.control, self.metrics):
-            if listener is not None:
-                listener.close()
-        if self.pid_file is not None:
-            self.pid_file.remove()
-            self.pid_file = None
-
-
-def worker_count(runner: Runner) -> int:
-    """Return how many worker processes a configuration asks for."""
-    return runner.workers or runtime.core_count()
-
-
-def client_max(config: Config) -> int:
-    """Return how many client connections there may be, in all processes together."""
-    connections, requests = config.runner.client_maxconn, config.proxy.max_open_requests
-    return min(connections, requests) if requests else connections
-
-
-class Single:
-    """Everything in one process."""
-
-    def __init__(
-        self, start: Start, clock: runtime.Clock, tasks: runtime.Tasks, lines: Lines | None
-    ) -> None:
-        self._start = start
-        last_ids = LastIds()  # one: what a hold finds wrong is forgotten where items come in too
-        self._front = app.Front(
-            start.config,
-            clock=clock,
-            tasks=tasks,
-            lines=lines,
-            topic=self._topic,
-            maxconn=client_max(start.config),
-            last_ids=last_ids,
-        )
-        self._gauges: reporting.Gauges | None = None
-        self._reporter: reporting.Reporter | None = None
-        if reporting.is_wanted(start.config):
-            self._reporter = reporting.Reporter(
-                start.config, clock=clock, collect=self._statistics
-            )
-        self._control = intake.Control(
-            start.config,
-            clock=clock,
-            tasks=tasks,
-            out=self._front if self._reporter is None else self._reporter.out(self._front),
-            metrics=self._reporter.counters.metrics if self._reporter is not None else None,
-            last_ids=last_ids,
-            subscribed=self._front.hub.channels.__contains__,
-            operations=self._front,
-        )
-        self._front.use_routes(RouteTable(start.routes.routes))
-        if self._reporter is not None:
-            counters = self._reporter.counters
-            self._front.count_with(counters)
-            self._gauges = reporting.Gauges(self._front, counters, worker=0, clock=clock)
-
-    async def _statistics(self) -> Statistics:
-        assert self._gauges is not None  # nobody asks before there are some
-        return self._gauges.statistics()
-
-    def _topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
-        self._control.topic(channel, held)
-
-    async def open(self) -> None:
-        """Open the inputs, and serve clients."""
-        if self._reporter is not None:
-            await self._reporter.open(self._start.metrics_socket)
-        await self._control.open(self._start.control_socket)
-        for listener in self._start.clients:
-            await self._front.listen(listener.of_worker(0), None)
-
-    async def use_routes(self, routes: RoutesFile) -> None:
-        """Take other routes from the next request on."""
-        self._front.use_routes(RouteTable(routes.routes))
-
-    async def summary(self) -> str:
-        """Return one line about what is held."""
-        return _counted(self._front.counts())
-
-    def hang_up(self) -> None:
-        """Nothing more is to be done in one process."""
-
-    async def drain(self, seconds: float) -> None:
-        """End what is held, spread over some seconds."""
-        self._control.stop_accepting()
-        await self._front.drain(seconds)
-
-    async def close(self) -> None:
-        """Cut what is left."""
-        if self._reporter is not None:
-            await self._reporter.close()
-        if self._gauges is not None:
-            self._gauges.close()
-        self._control.close()
-        self._front.close()
 
 
 @dataclass(eq=False)
@@ -317,6 +182,8 @@ class Parent:
         )
         worker = _Worker(index, process, link, self._loop.time())
         self._workers[index] = worker
+        if self._stopping:
+            worker.kill()
         read = self._reporter.join(link) if self._reporter is not None else ()
         link.send(Message.START, pickle.dumps(self._work(index, listeners, tuple(read))))
         self._all.join(link)
@@ -409,7 +276,7 @@ class Parent:
         total["channels"] = len(self._all)
         total["tasks"] += len(self._tasks)
         pids = ",".join(str(worker.process.pid) for worker in self._workers.values())
-        return f"{_counted(total)} workers={len(self._workers)} pids={pids}"
+        return f"{runtime.listed(total)} workers={len(self._workers)} pids={pids}"
 
     def hang_up(self) -> None:
         """Let workers write to new log files."""
@@ -422,7 +289,7 @@ class Parent:
         self._all.send(Message.DRAIN, seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds + KILL_SECONDS):
-                for worker in self._workers.values():
+                for worker in list(self._workers.values()):
                     await worker.ended.wait()
 
     async def close(self) -> None:
@@ -452,10 +319,6 @@ def _cause(code: int) -> str:
     with contextlib.suppress(ValueError):
         return f"signal {signal.Signals(-code).name}"
     return f"signal {-code}"
-
-
-def _counted(counts: dict[str, int]) -> str:
-    return " ".join(f"{name}={count}" for name, count in counts.items())
 
 
 class _Everywhere:
