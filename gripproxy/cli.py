@@ -1,4 +1,4 @@
-"""The command line: `run`, `check`, `publish` (config.md 2, 7; publishing.md 12).
+"""The command line: `run`, `check`, `publish`, `purge` (config.md 2, 7; publishing.md 12).
 
 Each command is a few lines around a call. What the operator can fix ends with one line on
 standard error that says how, and exit code 2; what a proxy refused, with 1; a bug, with 3.
@@ -18,6 +18,7 @@ from gripproxy.control import client
 from gripproxy.control.client import Destination, Publication
 from gripproxy.errors import GripProxyError, PublishError, UsageError
 from gripproxy.protocol import routesfile
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routesfile import RoutesFile
 
 REFUSED, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
@@ -236,6 +237,42 @@ def publish(
         sys.exit(REFUSED)
     except UsageError as error:
         fail(str(error))
+
+
+@program.command()
+@click.option("--url", "urls", multiple=True, metavar="URL", help="A URL; may be repeated.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="A Surrogate-Key; likewise.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--soft", is_flag=True, help="Let it be stale, where that may be served.")
+@click.option("--spec", default="", help="Where to: a GRIP URL.")
+@click.option("-u", "--user", metavar="U:P", help="Credentials for HTTP.")
+@click.option("-B", "--bearer", metavar="TOKEN", help="A token for HTTP.")
+def purge(
+    urls: tuple[str, ...],
+    keys: tuple[str, ...],
+    everything: bool,
+    soft: bool,
+    spec: str,
+    user: str | None,
+    bearer: str | None,
+) -> None:
+    """Take stored responses back: those of URLs, those with keys, or all.
+
+    It goes to --spec, or to $GRIP_URL, or to http://localhost:5561.
+    """
+    if not (urls or keys or everything):
+        fail("say what to purge: --url, --key or --all")
+    spec = spec or os.environ.get("GRIP_URL") or client.DEFAULT_SPEC
+    to = Destination(spec=spec, user=user, bearer=bearer)
+    what = Purge(urls=urls, keys=keys, everything=everything, soft=soft)
+    try:
+        purged = client.purge(what, to, now=runtime.wall())
+    except PublishError as error:
+        click.echo(f"Error: {error.text}", err=True)
+        sys.exit(REFUSED)
+    except UsageError as error:
+        fail(str(error))
+    click.echo(f"Purged: {purged}")
 
 
 def _say_published() -> None:

@@ -18,9 +18,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import zmq
 
 from gripproxy.errors import PacketError, PublishError
-from gripproxy.protocol import jsontext, keys, tnetstring
+from gripproxy.protocol import jsontext, keys, purges, tnetstring
 from gripproxy.protocol.jsontext import Json
 from gripproxy.protocol.keys import KeySource
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.signing import Signer
 from gripproxy.protocol.tnetstring import Data
 
@@ -98,6 +99,27 @@ def publish(
         raise PublishError(error.text) from error
     post(to, "/publish/", body, now=now)
     accepted()
+
+
+def purge(what: Purge, to: Destination, *, now: float) -> int:
+    """Take stored responses back; return how many that were. `now` is as for `publish`.
+
+    Raises:
+        PublishError: they were not, or it is not known whether they were.
+        UsageError: a key that cannot be read.
+    """
+    if not to.spec.startswith(("http:", "https:")):
+        raise PublishError("a purge goes over HTTP, so that its effect is known")
+    body = jsontext.encode(purges.to_json(what), sort_keys=True)
+    content = post(to, "/purge", body, now=now)
+    try:
+        answer = jsontext.decode(content)
+    except PacketError as error:
+        raise PublishError("invalid answer") from error
+    purged = answer.get("purged") if isinstance(answer, dict) else None
+    if not isinstance(purged, int):
+        raise PublishError("invalid answer")
+    return purged
 
 
 # Items

@@ -2,13 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.wire.client import Client, Response, ask, envelope, push, request, wait_until
 from tests.wire.origin import Answer, Origin, Stage, reply, text
-from tests.wire.running import Running
+from tests.wire.running import ROOT, Running
 
 FRESH = ("Cache-Control: max-age=60", "Surrogate-Key: k product-42")
 HOST = "cached.test"
@@ -230,6 +232,69 @@ def test_clients_cannot_purge(system, stage):
 def test_a_purge_that_makes_no_sense_is_refused(system, stage):
     answer = control(system, "/purge", said=b'{"tags": ["k"]}')
     assert (answer.status, b"tags" in answer.body) == (400, True)
+
+
+# The command line
+
+
+def called(system: Running, *arguments: str) -> tuple[int, str, str]:
+    spec = f"http://127.0.0.1:{system.http_port}"
+    done = subprocess.run(
+        [sys.executable, "-m", "gripproxy", "purge", "--spec", spec, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        ("--url", f"http://{HOST}/r", "--url", "http://other.test/"),
+        ("--key", "k", "--key", "none"),
+        ("--all",),
+    ],
+)
+def test_the_command_purges(system, stage, what):
+    body(system)
+    assert called(system, *what) == (0, "Purged: 1\n", "")
+    assert body(system) == "version 2"
+
+
+def test_the_command_purges_softly(system, stage):
+    stage.answer(*versions("Cache-Control: max-age=60, stale-while-revalidate=60"))
+    body(system)
+    assert called(system, "--all", "--soft") == (0, "Purged: 1\n", "")
+    assert body(system) == "version 1"
+    wait_until(lambda: body(system) == "version 2", "the new version")
+
+
+def test_the_command_wants_to_know_what(system):
+    code, out, err = called(system)
+    assert (code, out) == (2, "")
+    assert err == "gripproxy: say what to purge: --url, --key or --all\n"
+
+
+@pytest.mark.parametrize("spec", ["tcp://127.0.0.1:1", "http://127.0.0.1:1"])
+def test_the_command_says_that_nothing_was_purged(system, spec):
+    code, out, err = called(system, "--all", "--spec", spec)
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: ")
+
+
+# What it does not do yet
+
+
+def test_with_several_workers_it_says_that_nothing_is_stored(origin, stage, gripproxy):
+    route = f"*,cache 127.0.0.1:{origin.port}"
+    settings = {"runner.workers": "2", "cache.purge_from": "127.0.0.1"}
+    system = gripproxy([route], settings=settings)
+    assert [body(system), body(system)] == ["version 1", "version 2"]
+    assert "routes:1: cache has no effect with several workers yet" in system.log()
+    assert "[cache] purge_from: not supported yet, without effect" in system.log()
 
 
 # Holds
