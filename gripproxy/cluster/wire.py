@@ -30,7 +30,6 @@ class Message(IntEnum):
     DRAIN = 6  # seconds
     START = 7  # everything that a worker needs to know (pickled)
     REOPEN = 8  # write to new log files
-    PURGE = 9  # number, then what a purge names (`cluster.level`)
     # Worker to parent
     READY = 20  # listening
     COUNT = 21  # number, receivers since the last MARK or SYNC
