@@ -215,16 +215,23 @@ class Hub:
     def due(self, now: float) -> None:
         """Do what the time has come for."""
         for timed in self.deadlines.due(now):
-            timed.due(now)
+            self._safely(timed.due, now)
         for channel in self.channels.due(now):
             for kind in (Kind.RESPONSE, Kind.STREAM):
                 for holder in list(channel.holders[kind]):
-                    holder.update(now)
-        self.next_timers.due(now)
+                    self._safely(holder.update, now)
+        self._safely(self.next_timers.due, now)
         for waiting in self.updates.due(now):
-            waiting.update_turn(now)
+            self._safely(waiting.update_turn, now)
         if self._limiter is not None:
             self._limiter.due(now)
+
+    def _safely(self, act: Callable[[float], None], now: float) -> None:
+        """Act, and let a bug of one holder cost the others nothing."""
+        try:
+            act(now)
+        except Exception as error:  # noqa: BLE001  # it is told, and the others go on
+            self.notices.failed(error)
 
     def next_deadline(self) -> float | None:
         """Return when `due` has something to do."""

@@ -316,3 +316,15 @@ def test_it_says_how_much_is_held(hub):
     assert hub.statistics() == Statistics(
         channels=2, responses=1, streams=1, sockets=1, waiting_updates=1, waiting_deliveries=0
     )
+
+
+def test_a_holder_that_fails_at_its_moment_takes_nobody_elses(monkeypatch, hub):
+    failures = []
+    monkeypatch.setattr(hub.notices, "failed", failures.append)
+    broken, sound = keep(hub), keep(hub)
+    broken.moments = None
+    hub.set_deadline(broken, NOW + 1)
+    hub.set_deadline(sound, NOW + 2)
+    hub.due(NOW + 3)
+    assert [type(error) for error in failures] == [AttributeError]
+    assert sound.moments == [NOW + 3]
