@@ -203,7 +203,7 @@ class MetricsServer:
         await self._web.shutdown(0)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._web.asked(request.protocol)
+        await self._web.turn(request.protocol)
         refusal = await _refusal(request)
         if refusal is not None:
             return _refused(refusal)
@@ -256,13 +256,13 @@ class _Connection(RequestHandler):
 
 
 class _Web(web.Server):
-    """Serves a few connections at once; more are not read from until others end."""
+    """Serves a few connections at once; more wait for their turn, and too many are closed."""
 
     def __init__(self, serve: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(serve)
         self._now = asyncio.get_running_loop()
         self._served: dict[RequestHandler, asyncio.TimerHandle] = {}
-        self._waiting: dict[RequestHandler, asyncio.Transport] = {}
+        self._waiting: dict[RequestHandler, asyncio.Future[None]] = {}
 
     def __call__(self) -> RequestHandler:
         return _Connection(
@@ -278,29 +278,33 @@ class _Web(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if len(self._served) < CONNECTIONS_MAX:
-            self._serve(handler, transport)
+            self._give_turn(handler)
         elif len(self._waiting) < BACKLOG:
-            transport.pause_reading()
-            self._waiting[handler] = transport
+            self._waiting[handler] = self._now.create_future()
         else:
             transport.abort()
 
-    def _serve(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        self._served[handler] = self._now.call_later(ASK_SECONDS, transport.abort)
+    def _give_turn(self, handler: RequestHandler) -> None:
+        self._served[handler] = self._now.call_later(ASK_SECONDS, handler.force_close)
 
-    def asked(self, handler: RequestHandler) -> None:
-        """Take note that a connection has sent a request."""
+    async def turn(self, handler: RequestHandler) -> None:
+        """Wait until a connection that has sent a request may be answered."""
+        waiting = self._waiting.get(handler)
+        if waiting is not None:
+            await waiting
         if handler in self._served:
             self._served[handler].cancel()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self._waiting.pop(handler, None)
+        waiting = self._waiting.pop(handler, None)
+        if waiting is not None:
+            waiting.cancel()
         timer = self._served.pop(handler, None)
         if timer is not None:
             timer.cancel()
             if self._waiting:
                 following = next(iter(self._waiting))
-                transport = self._waiting.pop(following)
-                self._serve(following, transport)
-                transport.resume_reading()
+                turn = self._waiting.pop(following)
+                self._give_turn(following)
+                turn.set_result(None)
