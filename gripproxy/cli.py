@@ -49,7 +49,34 @@ class _Start(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         long = {name for option in self.params for name in option.opts if name.startswith("--")}
-        return super().parse_args(ctx, [_doubled(argument, long) for argument in args])
+        args = [_doubled(argument, long) for argument in args]
+        given, _, order = self.make_parser(ctx).parse_args(list(args))
+        ctx.meta[_LATE] = _late(given.get("settings") or (), [one.name for one in order])
+        return super().parse_args(ctx, args)
+
+
+_LATE = "gripproxy.late"
+# Flags that set options, and which: of these and `--set` the later one counts (config.md 7.3).
+_SET_BY = {
+    "port": ("runner.http_port", "runner.https_ports", "runner.local_ports"),
+    "instance": ("global.port_offset", "global.ipc_prefix"),
+    "log_level": ("runner.log_level",),
+    "verbose": ("runner.log_level",),
+}
+
+
+def _late(settings: Sequence[str], order: Sequence[str | None]) -> tuple[str, ...]:
+    """Return those values of `--set` that stand behind a flag that sets the same option."""
+    late = []
+    flagged: set[str] = set()
+    values = iter(settings)
+    for name in order:
+        if name == "settings":
+            value = next(values)
+            if value.partition("=")[0].strip() in flagged:
+                late.append(value)
+        flagged.update(_SET_BY.get(name or "", ()))
+    return tuple(late)
 
 
 def _doubled(argument: str, long: set[str]) -> str:
@@ -96,6 +123,11 @@ _PORT_HELP = "The one port for clients."
 _ID_HELP = "Number of this instance: moves the control ports by 10 times as much."
 
 
+def _given(settings: tuple[str, ...], port: str, instance: int | None, log_level: str) -> Given:
+    late: tuple[str, ...] = click.get_current_context().meta[_LATE]
+    return Given(settings=settings, late=late, port=port, instance=instance, log_level=log_level)
+
+
 @program.command(cls=_Start)
 @_options
 def run(
@@ -110,8 +142,7 @@ def run(
     merge: bool,
 ) -> None:
     """Start the proxy."""
-    level = "3" if verbose else log_level
-    given = Given(settings=settings, port=port, instance=instance, log_level=level)
+    given = _given(settings, port, instance, "3" if verbose else log_level)
     try:
         read = config.load(path, given)
         log_path = runtime.log_path(read, logfile=logfile, merge=merge)
@@ -141,7 +172,7 @@ def check(
     merge: bool,  # noqa: ARG001
 ) -> None:
     """Read configuration and routes, say what is wrong with them, and what the routes mean."""
-    given = Given(settings=settings, port=port, instance=instance, log_level=log_level)
+    given = _given(settings, port, instance, log_level)
     try:
         read = config.load(path, given)
         table = _routes(read, routes)

@@ -55,6 +55,7 @@ class Given:
     """What the command line says beside the file."""
 
     settings: tuple[str, ...] = ()  # section.option=value
+    late: tuple[str, ...] = ()  # likewise, but behind the flags below that set the same
     port: str = ""
     instance: int | None = None
     log_level: str = ""
@@ -107,6 +108,7 @@ def _take_flags(said: Settings, given: Given) -> None:
         said.take_port(given.port)
     if given.log_level:
         said.take_log_level(given.log_level)
+    said.take_set(given.late)
 
 
 # Making values

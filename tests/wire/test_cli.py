@@ -392,6 +392,16 @@ def test_the_sockets_of_an_instance_have_its_prefix(tmp_path):
         assert (tmp_path / "run" / "p3-gripproxy.pid").exists()
 
 
+def test_the_later_one_of_a_flag_and_a_setting_counts(tmp_path):
+    first, second = free_port(), free_port()
+    flag = ("--port", f"127.0.0.1:{first}")
+    setting = ("--set", f"runner.http_port=127.0.0.1:{second}")
+    with started(tmp_path, *ROUTE, *alone(), *setting, *flag) as running:
+        assert f"http://127.0.0.1:{first}\n" in running.output
+    with started(tmp_path, *ROUTE, *alone(), *flag, *setting) as running:
+        assert f"http://127.0.0.1:{second}\n" in running.output
+
+
 @pytest.mark.parametrize("spelling", ["-port", "--port"])
 def test_long_options_may_have_one_dash(tmp_path, spelling):
     port = free_port()

@@ -189,6 +189,29 @@ def test_streams_do_not_all_end_at_the_same_moment(start):
         assert ended(system) == 0
 
 
+def test_websockets_do_not_all_end_at_the_same_moment(start):
+    system = start()
+    with ExitStack() as stack:
+        held = [
+            stack.enter_context(WebSocket(system.port, "/ws?channel=c", "any.test"))
+            for _ in range(60)
+        ]
+        system.subscribed("c", times=60)
+        signalled(system, signal.SIGTERM)
+        said(system, "stopping...")
+        item = {"channel": "c", "formats": {"ws-message": {"content": "late"}}}
+        push(system.zmq_port, envelope(item, "J"))
+        assert "text late" in [client.message() for client in held]
+
+
+def test_without_time_to_drain_streams_end_properly_all_the_same(start):
+    system = start(runner__drain="0")
+    with streams_everywhere(system, "c") as held:
+        signalled(system, signal.SIGTERM)
+        assert [list(one.client.pieces()) for one in held] == [[]] * len(held)
+        assert ended(system) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(start, stage, number):
     stage.answer(stage.late(text(body="late")))
