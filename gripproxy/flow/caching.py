@@ -90,6 +90,11 @@ class _Flight:
         """The epoch in which its origin was asked."""
         return self.mark.began
 
+    @property
+    def joinable(self) -> bool:
+        """Whether its beginning can still be had."""
+        return not isinstance(self.body, FlightBody) or self.body.joinable
+
 
 class Cache:
     """Answers requests to routes with `cache`."""
@@ -249,7 +254,7 @@ class Cache:
         flight = self._newest(ask, again=again)
         leads = flight is None
         if flight is None:
-            running = self._flights.get(ask.key) or []
+            running = [one for one in self._flights.get(ask.key, ()) if one.joinable]
             if len(running) >= FLIGHTS_MAX:
                 await running[0].over.wait()
                 return await self._look_up(ask)
@@ -320,7 +325,7 @@ class Cache:
         variant = facts.variant
         if variant is None or not variants.agrees(variant, ask.request.headers):
             return False
-        if isinstance(flight.body, FlightBody) and not flight.body.joinable:
+        if not flight.joinable:
             return False
         # No tick since it was asked: this client began before any purge of it.
         return ask.at == flight.began or self._store.flight_is_good(flight.mark, soft=True)
@@ -466,9 +471,12 @@ class Cache:
             flight.body = body
             landing.body_whole(body)
             return
-        limit = self._limit if flight.refusal is None else -1
-        flight.body = FlightBody(body, limit, landing)
-        flight.known.set()
+        storable = flight.refusal is None
+        flight.body = FlightBody(body, self._limit if storable else -1, landing)
+        if storable:
+            flight.known.set()
+        else:  # it may last for ever, and nobody who comes now can have it
+            self._end(flight)
         flight.body.begin()
         flight.body.look_for_readers()
         await flight.over.wait()

@@ -461,6 +461,20 @@ async def test_one_flight_more_than_may_be_waits_for_another(play):
     assert play.over
 
 
+@pytest.mark.parametrize("lines", [("Content-Type: text/event-stream",), ()])
+async def test_streams_that_last_and_are_not_stored_keep_nobody_waiting(play, lines):
+    clients = []
+    for number in range(FLIGHTS_MAX + 2):
+        clients.append(await play.ask())
+        feed = Feed()
+        await play.answer(feed.response(*(lines or ("Cache-Control: max-age=60",))))
+        feed.receiver.body_piece(b"x" * 1001)
+        await settle()
+        assert play.asked == number + 1
+    for client in clients:
+        await client.leaves()
+
+
 # Errors
 
 
