@@ -224,6 +224,13 @@ async def test_only_what_is_stored_may_be_asked_for(play):
     assert (client.got.status, play.asked) == (504, 0)
 
 
+async def test_who_wants_nothing_stored_is_passed_on(play):
+    await play.has(fresh())
+    got = await play.has(fresh(b"new"), "Cache-Control: no-store")
+    assert (got.body, got.told) == (b"new", "gripproxy; fwd=request")
+    assert (await play.ask()).got.body == b"old"
+
+
 async def test_a_reload_changes_the_keys_of_changed_routes_only(play):
     await play.has(fresh())
     play.cache.forget_routes()
@@ -789,6 +796,8 @@ async def test_without_grip_a_hold_is_a_response_like_any(play):
 
 async def test_an_event_is_answered_with_what_was_asked_for_after_it(play):
     await play.has(fresh(b"old", "Cache-Control: stale-if-error=60"))
+    play.purge()
+    early = await play.ask()
     floor = play.store.marks.tick()
     asked = Request(method=b"GET", target=b"/r", headers=fields(), authority=b"h")
     ask = caching.Ask(
@@ -801,6 +810,10 @@ async def test_an_event_is_answered_with_what_was_asked_for_after_it(play):
     )
     failing = asyncio.get_running_loop().create_task(play.cache._look_up(ask))
     await settle()
+    assert play.asked == 3
+    await play.answer(fresh(b"early"))
+    assert early.got.body == b"early"
+    assert not failing.done()
     await play.answer(DOWN)
     assert isinstance(failing.exception(), ConnectError)
     answered = asyncio.get_running_loop().create_task(play.cache._look_up(ask))
