@@ -494,7 +494,7 @@ async def test_an_error_is_for_all_who_wait(play):
     assert play.asked == 2
 
 
-SIE = "Cache-Control: max-age=1, stale-if-error=60"
+ON_ERROR = "Cache-Control: max-age=1, stale-if-error=60"
 
 
 @pytest.mark.parametrize(
@@ -502,7 +502,7 @@ SIE = "Cache-Control: max-age=1, stale-if-error=60"
     [DOWN, OriginTimeoutError("http_response_timeout", "late"), plain(b"no", status=503)],
 )
 async def test_an_error_is_answered_with_what_is_stale_where_that_is_allowed(play, outcome):
-    await play.has(plain(b"old", SIE, "Surrogate-Key: k"))
+    await play.has(plain(b"old", ON_ERROR, "Surrogate-Key: k"))
     play.clock.advance(2)
     first, second = await play.ask(), await play.ask()
     await play.answer(outcome)
@@ -514,7 +514,7 @@ async def test_an_error_is_answered_with_what_is_stale_where_that_is_allowed(pla
 
 
 async def test_a_purged_response_is_no_answer_to_an_error(play):  # 4
-    await play.has(plain(b"old", SIE, "Surrogate-Key: k"))
+    await play.has(plain(b"old", ON_ERROR, "Surrogate-Key: k"))
     play.clock.advance(2)
     client = await play.ask()
     play.purge()
@@ -655,24 +655,24 @@ async def test_a_304_about_what_is_no_longer_there_stores_nothing(play):
     assert len(play.store) == 0
 
 
-SWR = "Cache-Control: max-age=1, stale-while-revalidate=60"
+MEANWHILE = "Cache-Control: max-age=1, stale-while-revalidate=60"
 
 
 async def test_what_is_stale_may_be_served_while_it_is_asked_for(play):
-    await play.has(plain(b"old", SWR))
+    await play.has(plain(b"old", MEANWHILE))
     play.clock.advance(2)
     first, second = await play.ask(), await play.ask()
     assert (first.got.body, second.got.body, play.asked) == (b"old", b"old", 2)
-    await play.answer(plain(b"new", SWR))
+    await play.answer(plain(b"new", MEANWHILE))
     assert (await play.ask()).got.body == b"new"
 
 
 async def test_what_is_asked_for_in_the_background_is_not_stored_after_a_purge(play):  # 4
-    await play.has(plain(b"old", SWR, "Surrogate-Key: k"))
+    await play.has(plain(b"old", MEANWHILE, "Surrogate-Key: k"))
     play.clock.advance(2)
     await play.ask()
     play.purge()
-    await play.answer(plain(b"old", SWR, "Surrogate-Key: k"))
+    await play.answer(plain(b"old", MEANWHILE, "Surrogate-Key: k"))
     assert (await play.has(fresh(b"new"))).body == b"new"
 
 
