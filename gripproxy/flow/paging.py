@@ -3,7 +3,7 @@
 The story of a next fetch:
 
 1. The link is fetched, with `Grip-Last` for the stream's positions. Failures are tried again,
-   five times; until the first byte of a page keep-alives go on.
+   five times; until the first byte of a page the keep-alive goes on.
 2. What the page's fields say is read from its head; its body is relayed as it comes.
 3. A page that holds: its channels replace the stream's, and what waited meanwhile follows.
 4. A page that does not hold: its next link is fetched at once, or without one the stream ends.

@@ -589,7 +589,7 @@ def test_a_client_that_does_not_read_is_asked_for_later():
     assert play.state is State.WAITING
 
 
-# Keep-alives
+# Keep-alive
 
 
 def test_a_silent_stream_gets_keep_alives():

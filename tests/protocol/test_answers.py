@@ -38,7 +38,7 @@ def test_an_answer_says_what_kind_of_error_it_is():
     [
         ("plain", b'"plain"'),
         ('a "b" \\ c', b'"a \\"b\\" \\\\ c"'),
-        ("caf\xe9\r\nX: y\x00", b'"caf???X: y?"'),
+        ("Z\xfcrich\r\nX: y\x00", b'"Z?rich??X: y?"'),
     ],
 )
 def test_details_are_a_string_that_cannot_leave_its_field(details, value):

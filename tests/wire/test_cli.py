@@ -146,7 +146,7 @@ def test_every_wrong_route_is_named(tmp_path):
 
 def test_everything_that_is_wrong_in_a_file_is_said(tmp_path):
     file = tmp_path / "gripproxy.conf"
-    file.write_text("[runner]\nhttp_prt=1\nclient_maxconn=x\n[hanlder]\n")
+    file.write_text("[runner]\nhttp_prt=1\nclient_maxconn=x\n[handlers]\n")
     result = called("run", *ROUTE, cwd=tmp_path)
     assert result.returncode == 2
     places = [line.split(": ")[1] for line in result.stderr.splitlines()]
