@@ -47,6 +47,7 @@ def make_counters(config: Config, *, now: float) -> Counters:
         now=now,
         instance=f"gripproxy-{secrets.token_hex(6)}",
         tells=bool(config.handler.stats_spec),
+        measures=config.handler.prometheus_port is not None,
         block_size=config.handler.message_block_size,
     )
 
@@ -144,6 +145,7 @@ class _Telling:
     ) -> None:
         handler = config.handler
         counters.changed = self._changed
+        counters.want(())
         self._counters = counters
         self._clock = clock
         self._loop = asyncio.get_running_loop()

@@ -40,7 +40,7 @@ class Metrics:
         self._drops = Counter(dict.fromkeys(DROPS, 0))
         self._published: Counter[str] = Counter()
         self._refused: Counter[tuple[str, str]] = Counter()
-        self._answers: dict[tuple[str, str], _Times] = {}
+        self._answers: dict[tuple[str, int], _Times] = {}
         self._failures: Counter[str] = Counter()
 
     def attached(self, kind: Kind, route: str) -> None:
@@ -69,7 +69,7 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Take note of an origin's response, and of how long its head took."""
-        key = route, f"{status // 100}xx"
+        key = route, status // 100
         times = self._answers.get(key)
         if times is None:
             times = self._answers[key] = _Times()
@@ -96,7 +96,8 @@ class Metrics:
             found["publish_items_refused_total", *refusal] = count
         for error, count in self._failures.items():
             found["origin_errors_total", error] = count
-        for key, times in self._answers.items():
+        for (route, first), times in self._answers.items():
+            key = route, f"{first}xx"
             found["origin_request_seconds_sum", *key] = times.seconds
             for bound, count in zip(BOUNDS, times.counts, strict=True):
                 found["origin_request_seconds_bucket", *key, bound] = count

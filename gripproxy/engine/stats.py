@@ -24,26 +24,40 @@ Format = HttpResponse | HttpStream | WebSocketMessage
 class Counted:
     """One connection: a request or a WebSocket, from its first byte to its last (3)."""
 
-    __slots__ = ("_begun", "_counters", "_is_over", "_minute", "_second", "_sent", "cid", "entry")
+    __slots__ = (
+        "_begun",
+        "_counters",
+        "_minute",
+        "_second",
+        "_sent",
+        "cid",
+        "entry",
+        "is_over",
+        "peer",
+        "secure",
+        "transport",
+    )
 
-    def __init__(
-        self, counters: "Counters", cid: str, entry: Entry, now: float, second: int
-    ) -> None:
-        self.cid = cid
+    def __init__(self, counters: "Counters", entry: Entry, now: float, second: int) -> None:
+        self.cid = ""  # of an HTTP request: only when it is told of
         self.entry = entry
+        self.transport = "http"
+        self.peer = ""
+        self.secure = False
         self._counters = counters
         self._begun = now
         self._second = second
         self._minute: float | None = None  # when the minute of a frame is over
         self._sent = 0
-        self._is_over = False
+        self.is_over = False
 
     def __repr__(self) -> str:
-        return f"<Counted {self.cid}>"
+        return f"<Counted {self.cid or 'untold'}>"
 
     def answered(self, response: Response) -> None:
         """Count the head of a response to the client."""
-        self.entry.client_header_bytes_sent += response_size(response)
+        if self._counters.counts_heads:
+            self.entry.client_header_bytes_sent += response_size(response)
 
     def sent(self, size: int) -> None:
         """Count the content sent to the client: so much until now."""
@@ -52,10 +66,11 @@ class Counted:
 
     def opened(self, request: Request, response: Response) -> None:
         """Count the heads of a WebSocket's handshake: what was asked of whom, and the answer."""
-        self.entry.server_header_bytes_sent += request_size(request)
-        size = response_size(response)
-        self.entry.server_header_bytes_received += size
-        self.entry.client_header_bytes_sent += size
+        if self._counters.counts_heads:
+            self.entry.server_header_bytes_sent += request_size(request)
+            size = response_size(response)
+            self.entry.server_header_bytes_received += size
+            self.entry.client_header_bytes_sent += size
 
     def frame(self, now: float) -> None:
         """Take note that a WebSocket has frames: a minute with some is activity (5.1)."""
@@ -67,13 +82,12 @@ class Counted:
 
     def over(self, now: float) -> None:
         """Take note that the connection has ended; it may be said twice."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         if self._minute is not None and now >= self._minute:
             self._counters.active(self.entry)
-        lasted = int((now - self._begun) // MINUTE)
-        self._counters.end(self, self._second, lasted, now)
+        self._counters.end(self, self._second, int((now - self._begun) // MINUTE), now)
 
 
 class Counters:
@@ -81,7 +95,11 @@ class Counters:
 
     `changed` is called when there are news after there were none. `instance` begins the ids of
     HTTP connections; no other process may ever have it. Where `tells` is off nobody is interested
-    in single connections, channels and items, only in sums.
+    in single connections, channels and items, only in sums; where `measures` is off nobody is in
+    metrics.
+
+    What costs most is done only while somebody reads it (`want`): header bytes are for reports
+    alone, and only who reads them has to know of connections that came and went within one news.
     """
 
     def __init__(
@@ -91,12 +109,16 @@ class Counters:
         instance: str,
         changed: Callable[[], None] = lambda: None,
         tells: bool = True,
+        measures: bool = True,
         block_size: int = 0,
     ) -> None:
         self.metrics = Metrics()
         self.entries: dict[str, Entry] = {"": Entry("")}
         self.number = 0  # of the item that is delivered, in the order in which all get them
         self.changed = changed
+        self.counts_heads = tells
+        self.counts_origins = tells or measures
+        self._measures = measures
         self._others = self.entries[""]
         self._instance = instance
         self._tells = tells
@@ -106,8 +128,8 @@ class Counters:
         self._ids = 0
         self._fresh = False
         self._wants_connections = self._wants_items = True
-        self._alive: set[str] = set()
-        self._begun: dict[str, Begun] = {}
+        self._begun: dict[Counted, None] = {}
+        self._told: set[str] = set()  # ids of connections that were told of and are there
         self._ended: list[Ended] = []
         self._moved: dict[tuple[Kind, str], Channel] = {}
         self._sent: list[Sent] = []
@@ -118,7 +140,7 @@ class Counters:
         return f"<Counters {self._instance} {self.connections} connections>"
 
     def __contains__(self, cid: str) -> bool:
-        return cid in self._alive
+        return cid in self._told
 
     @property
     def connections(self) -> int:
@@ -127,6 +149,8 @@ class Counters:
 
     def want(self, kinds: Collection[PacketKind]) -> None:
         """Learn which packets are read: what nobody reads need not be told one by one."""
+        self.counts_heads = PacketKind.REPORT in kinds
+        self.counts_origins = self.counts_heads or self._measures
         self._wants_connections = PacketKind.CONNECTION in kinds
         self._wants_items = PacketKind.MESSAGE in kinds
 
@@ -163,23 +187,27 @@ class Counters:
 
         One without a route is a connection, but no request that anybody received (3).
         """
+        # hot: what is known of a request is put into words only if it is told of; a request that
+        # nobody reads about costs 1.7 us, 3.1 if all is made at once (bench/scenarios.py,
+        # proxy-plain).
         entry = self.entry(route)
-        second = self._advance(now)
-        transport = "ws" if cid else "http"
-        if not cid:
-            self._ids += 1
-            cid = f"{self._instance}:{self._ids}"
+        counted = Counted(self, entry, now, self._advance(now))
         entry.begin()
         if route is not None:
             entry.requests_received += 1
             entry.activity += 1
-            entry.client_header_bytes_received += request_size(request)
+            if self.counts_heads:
+                entry.client_header_bytes_received += request_size(request)
+        if cid:
+            counted.cid = cid
+            counted.transport = "ws"
         if self._tells:
-            ssl = request.scheme == b"https"
-            self._alive.add(cid)
-            self._begun[cid] = Begun(cid, entry.route, transport, peer, ssl)
-        self._touch()
-        return Counted(self, cid, entry, now, second)
+            counted.peer = peer
+            counted.secure = request.scheme == b"https"
+            self._begun[counted] = None
+        if not self._fresh:
+            self._touch()
+        return counted
 
     def end(self, counted: Counted, second: int, lasted: int, now: float) -> None:
         """Take note of the end of a connection that began in a second and lasted so many minutes.
@@ -188,13 +216,22 @@ class Counters:
         """
         counted.entry.end(second, self._advance(now), lasted)
         if self._tells:
-            cid = counted.cid
-            self._alive.discard(cid)
-            if self._wants_connections or cid not in self._begun:
-                self._ended.append(Ended(cid))
+            if counted not in self._begun:
+                self._told.discard(counted.cid)
+                self._ended.append(Ended(counted.cid))
+            elif self._wants_connections:
+                self._name(counted)
+                self._ended.append(Ended(counted.cid))
             else:
-                del self._begun[cid]
-        self._touch()
+                del self._begun[counted]
+        if not self._fresh:
+            self._touch()
+
+    def _name(self, counted: Counted) -> None:
+        """Give a connection an id, unless it has one."""
+        if not counted.cid:
+            self._ids += 1
+            counted.cid = f"{self._instance}:{self._ids}"
 
     def active(self, entry: Entry) -> None:
         """Count activity."""
@@ -288,7 +325,8 @@ class Counters:
     def news(self, now: float, *, totals: bool = True) -> News:
         """Return what has changed since the last time; without `totals` no sums."""
         self._advance(now)
-        begun, self._begun = self._begun, {}
+        begun = tuple([self._tell(counted) for counted in self._begun])
+        self._begun = {}
         moved, self._moved = self._moved, {}
         sent, self._sent = self._sent, []
         ended, self._ended = self._ended, []
@@ -298,11 +336,19 @@ class Counters:
             for (kind, name), channel in moved.items()
         ]
         return News(
-            begun=tuple(begun.values()),
+            begun=begun,
             subscribers=tuple(subscribers),
             sent=tuple(sent),
             ended=tuple(ended),
             totals=tuple(self._totals()) if totals else (),
+        )
+
+    def _tell(self, counted: Counted) -> Begun:
+        self._name(counted)
+        if not counted.is_over:
+            self._told.add(counted.cid)
+        return Begun(
+            counted.cid, counted.entry.route, counted.transport, counted.peer, counted.secure
         )
 
     def _totals(self) -> list[Total]:
@@ -325,21 +371,17 @@ class Counters:
             ("connection_minute",): sum(entry.minutes for entry in entries),
             ("message_received",): self._others.received,
             ("message_sent",): sum(entry.sent for entry in entries),
-            ("client_bytes_total", "received"): sum(
-                entry.client_header_bytes_received + entry.client_content_bytes_received
-                for entry in entries
+            ("client_content_bytes_total", "received"): sum(
+                entry.client_content_bytes_received for entry in entries
             ),
-            ("client_bytes_total", "sent"): sum(
-                entry.client_header_bytes_sent + entry.client_content_bytes_sent
-                for entry in entries
+            ("client_content_bytes_total", "sent"): sum(
+                entry.client_content_bytes_sent for entry in entries
             ),
-            ("origin_bytes_total", "received"): sum(
-                entry.server_header_bytes_received + entry.server_content_bytes_received
-                for entry in entries
+            ("origin_content_bytes_total", "received"): sum(
+                entry.server_content_bytes_received for entry in entries
             ),
-            ("origin_bytes_total", "sent"): sum(
-                entry.server_header_bytes_sent + entry.server_content_bytes_sent
-                for entry in entries
+            ("origin_content_bytes_total", "sent"): sum(
+                entry.server_content_bytes_sent for entry in entries
             ),
         }
         return Statistics(samples | self.metrics.samples())

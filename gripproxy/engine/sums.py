@@ -70,7 +70,8 @@ class Entry(Sums):
         self._fresh += 1
         self.minutes += 1
         self.connections += 1
-        self.peak = max(self.peak, self.connections)
+        if self.connections > self.peak:
+            self.peak = self.connections
 
     def end(self, begun: int, now: int, minutes: int) -> None:
         """Take note of the end of a connection that has lasted so many full minutes.

@@ -10,6 +10,7 @@ from gripproxy.engine.stats import Counted, Counters, request_size, response_siz
 from gripproxy.engine.sums import Entry
 from gripproxy.errors import GripProxyError, OriginError
 from gripproxy.flow.ports import Clock, Exchange, Interim, Origin
+from gripproxy.protocol import headers as fields
 from gripproxy.protocol.forwarding import AddressRule, logical_address
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Receiver, Request, Response, Source
@@ -55,7 +56,9 @@ class Watch:
         return self._begin(exchange.request, route, cid, trusted=trusted)
 
     def _begin(self, request: Request, route: Route | None, cid: str, *, trusted: bool) -> Counted:
-        peer = logical_address(request, self._rules[trusted])
+        peer = request.peer
+        if request.headers.marks & fields.FORWARDED:
+            peer = logical_address(request, self._rules[trusted])
         return self.counters.begin(request, route, peer=peer, now=self._clock.now(), cid=cid)
 
     def _count_body(self, request: Request, entry: Entry) -> None:
@@ -82,9 +85,12 @@ class Watch:
     ) -> Response:
         """Send a request to an origin and count what comes of it; see `flow.ports.Origin.send`."""
         counters = self.counters
+        if not counters.counts_origins:
+            return await origin.send(request, target, interim)
         entry = counters.entry(route)
         if not request.over_http:  # of a WebSocket its frames count
-            entry.server_header_bytes_sent += request_size(request)
+            if counters.counts_heads:
+                entry.server_header_bytes_sent += request_size(request)
             if isinstance(request.body, bytes):
                 entry.server_content_bytes_sent += len(request.body)
         began = self._clock.now()
@@ -95,7 +101,8 @@ class Watch:
             raise
         counters.metrics.answered(entry.route, response.status, self._clock.now() - began)
         if not request.over_http:
-            entry.server_header_bytes_received += response_size(response)
+            if counters.counts_heads:
+                entry.server_header_bytes_received += response_size(response)
             body = response.body
             if isinstance(body, bytes):
                 entry.server_content_bytes_received += len(body)

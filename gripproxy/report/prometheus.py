@@ -75,7 +75,7 @@ OURS = (
     ),
     Described("client_connections", "gauge", "TCP connections of clients, idle ones too"),
     Described(
-        "client_bytes_total", "counter", "Header and content bytes of clients", ("direction",)
+        "client_content_bytes_total", "counter", "Bytes of content of clients", ("direction",)
     ),
     Described("holds", "gauge", "Connections that are held", ("transport", "route")),
     Described("channels", "gauge", "Channels that are subscribed"),
@@ -105,7 +105,7 @@ OURS = (
     Described("origin_errors_total", "counter", "Requests that got no response", ("error",)),
     Described("origin_connections", "gauge", "Connections to origins", ("state",)),
     Described(
-        "origin_bytes_total", "counter", "Header and content bytes of origins", ("direction",)
+        "origin_content_bytes_total", "counter", "Bytes of content of origins", ("direction",)
     ),
     Described("worker_up", "gauge", "Whether a worker process answers", ("worker",)),
     Described(

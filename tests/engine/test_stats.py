@@ -71,7 +71,9 @@ def test_a_request_is_a_connection():
 
 def test_each_request_has_an_id_of_its_own():
     stats = counters()
-    assert begin(stats).cid != begin(stats).cid
+    begin(stats)
+    begin(stats)
+    assert [begun.cid for begun in stats.news(1000.0).begun] == ["i:1", "i:2"]
 
 
 def test_a_websocket_keeps_its_id():
@@ -198,7 +200,10 @@ def test_a_connection_ends_once():
 
 def test_a_connection_shows_its_id():
     stats = counters()
-    assert repr(begin(stats)) == "<Counted i:1>"
+    counted = begin(stats)
+    assert repr(counted) == "<Counted untold>"
+    stats.news(1000.0)
+    assert repr(counted) == "<Counted i:1>"
     assert repr(stats) == "<Counters i 1 connections>"
 
 
@@ -417,6 +422,39 @@ def test_an_item_without_formats_has_no_blocks():
     assert sums(stats.news(1000.0)) == {"received": 1}
 
 
+# What is done only for readers
+
+
+def test_heads_are_not_counted_unless_reports_are_read():
+    stats = counters()
+    stats.want({PacketKind.CONNECTION})
+    counted = begin(stats)
+    counted.answered(Response(status=200, reason=b"OK", headers=Headers()))
+    counted.opened(request(), Response(status=101, reason=b"OK", headers=Headers()))
+    assert not {name for name in sums(stats.news(1000.0)) if "header" in name}
+    stats.want({PacketKind.REPORT})
+    begin(stats)
+    assert sums(stats.news(1000.0))["client_header_bytes_received"]
+
+
+@pytest.mark.parametrize(
+    ("measures", "kinds", "counts"),
+    [
+        (True, (), True),
+        (False, (), False),
+        (False, {PacketKind.REPORT}, True),
+    ],
+)
+def test_origins_are_counted_for_metrics_and_reports(measures, kinds, counts):
+    stats = counters(measures=measures)
+    stats.want(kinds)
+    assert stats.counts_origins is counts
+
+
+def test_a_websocket_has_its_id_where_nobody_is_told_of_it():
+    assert begin(counters(tells=False), cid="6b1d").cid == "6b1d"
+
+
 # News
 
 
@@ -462,18 +500,18 @@ def test_statistics_are_of_all_routes():
     begin(stats)
     stats.received(ITEM)
     stats.entry(NAMED).server_content_bytes_received += 5
-    stats.entry(NAMED).server_header_bytes_sent += 3
+    stats.entry(NAMED).server_content_bytes_sent += 3
+    stats.entry(None).client_content_bytes_received += 2
     samples = stats.statistics(1060.0).samples
-    head = len("GET/x?qHosta.example")
     assert samples["request_received",] == 2
     assert samples["connection_connected",] == 2
     assert samples["connection_minute",] == 2
     assert samples["message_received",] == 1
     assert samples["message_sent",] == 0
-    assert samples["client_bytes_total", "received"] == 2 * head
-    assert samples["client_bytes_total", "sent"] == 0
-    assert samples["origin_bytes_total", "received"] == 5
-    assert samples["origin_bytes_total", "sent"] == 3
+    assert samples["client_content_bytes_total", "received"] == 2
+    assert samples["client_content_bytes_total", "sent"] == 0
+    assert samples["origin_content_bytes_total", "received"] == 5
+    assert samples["origin_content_bytes_total", "sent"] == 3
 
 
 def test_heads_are_counted_as_the_example_of_the_specification():

@@ -53,7 +53,7 @@ class Play:
 
     def sums(self, route: str = "r") -> dict[str, int]:
         """Return what was counted of a route, less what is zero."""
-        counted = values(self.counters.entries[route])
+        counted = values(self.counters.entry(ROUTE if route else None))
         return {name: value for name, value in zip(NAMES, counted, strict=True) if value}
 
     async def asks(self, outcome, **request):
@@ -199,6 +199,20 @@ async def test_events_of_a_websocket_are_no_bytes_of_requests():
     await play.asks(response(b"events"), body=b"events", over_http=True)
     assert play.sums() == {}
     assert play.samples["origin_request_seconds_bucket", "r", "2xx", "0.005"] == 1
+
+
+async def test_nothing_is_counted_of_origins_that_nobody_asks_for():
+    play = Play()
+    play.counters.counts_origins = False
+    await play.asks(response(b"x"))
+    assert play.sums() == {}
+
+
+async def test_heads_are_counted_for_those_who_ask():
+    play = Play()
+    play.counters.counts_heads = False
+    await play.asks(response(b"x"), body=b"y")
+    assert play.sums() == {"server_content_bytes_sent": 1, "server_content_bytes_received": 1}
 
 
 async def test_an_origin_that_does_not_answer_is_counted_by_its_error():
