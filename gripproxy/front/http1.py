@@ -204,11 +204,14 @@ class Connection(asyncio.Protocol):
         self._eof = True
         self.write = _nowhere
         self._break_off(ClientGoneError())
-        if self._relay is not None:
-            self._relay.stop()
-        if self._held is not None:
+        relay, held = self._relay, self._held
+        if relay is not None:
+            relay.stop()
+        if held is not None:
             self._leave()
-        if self._serving and not self.shielded and self.task is not None:
+        # A story that relays an answer learns that it broke off; any other has nothing to do.
+        ends = relay is None or held is not None
+        if ends and self._serving and not self.shielded and self.task is not None:
             self.task.cancel()
         self._wake_task()
         self._host.closed(self)
