@@ -2,7 +2,7 @@
 
 One object is the connection, its exchange and the sink of what is held on it, and one task serves
 it: request after request, parked in between holds. While a request is held nothing else is kept:
-no parser, no buffer (data-plane.md 2).
+no parser, no buffer (data-plane.md 2). How requests are read is in `front.reading`.
 
 States: *reading* a head → *serving* (the story runs; a body may be coming in) → answered, and
 back; or *held* (the task is parked; the story is an object in the hub), or *upgraded* (a
@@ -17,34 +17,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from gripproxy.engine.pipe import ByChunks, ByLength
 from gripproxy.engine.ports import ClientSocket, Framing, Held, Wake
 from gripproxy.engine.stats import Counted
-from gripproxy.errors import ClientGoneError, GripProxyError, PeerError, RequestError
+from gripproxy.errors import ClientGoneError, RequestError
 from gripproxy.flow.ports import Exchange, Resume
-from gripproxy.front import heads
 from gripproxy.front.progress import Stall
-from gripproxy.front.relaying import Ending, Relay
+from gripproxy.front.reading import NO_REQUEST, Reader, nowhere
+from gripproxy.front.relaying import Relay
 from gripproxy.front.websocket import Socket
-from gripproxy.protocol import cutting, forwarding, requests, wire, wsdeflate, wshandshake
-from gripproxy.protocol.headers import EXPECT, Headers
-from gripproxy.protocol.messages import Request, Response, Source, has_body
+from gripproxy.protocol import forwarding, framing, wire, wsdeflate, wshandshake
+from gripproxy.protocol.framing import Ending
+from gripproxy.protocol.headers import Headers
+from gripproxy.protocol.messages import Response, Source, has_body
 
 HIGH_WATER = 65536
 LOW_WATER = 16384
-# What a client may still send after its last answer, so that it can read that answer: a
-# connection that is closed while input waits is reset (proxying.md 10.2).
-DISCARD_MAX = 65536
-DISCARD_SECONDS = 2.0
-# How long a client that has ended its side waits for an origin that is silent (2).
+# How long a client that has ended its side waits for an origin that is silent (proxying.md 2).
 HALF_CLOSED_SECONDS = 30.0
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 _UPGRADED = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n"
-_CHUNKED = b"Transfer-Encoding: chunked\r\n"
-
-# What `request` is while there is none: the last one's body must not stay in memory.
-_NO_REQUEST = Request(method=b"", target=b"", headers=Headers())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,77 +74,45 @@ class Host(Protocol):
         """Log what no story should have let through."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Reader):
     """A client's connection. See the module's docstring for its states."""
 
     __slots__ = (
-        "_answered",
         "_before",
-        "_blank_lines",
-        "_buffer",
-        "_continue",
         "_ended",
-        "_eof",
         "_held",
         "_host",
-        "_incoming",
-        "_keep",
-        "_lingering",
-        "_paused",
         "_relay",
         "_resume",
-        "_secure",
-        "_seen",
-        "_serving",
         "_socket",
         "_stall",
-        "_waiter",
         "_waking",
         "blocked",
         "counted",
         "framing",
-        "peer",
-        "request",
         "sent",
         "shielded",
-        "since",
         "task",
-        "transport",
-        "write",
     )
 
     def __init__(self, host: Host, *, secure: bool) -> None:
+        super().__init__(secure=secure, head_max=host.limits.head)
         self._host = host
-        self._secure = secure
-        self.transport: asyncio.Transport
-        self.write: Callable[[bytes], None] = _nowhere
         self.task: asyncio.Task[None] | None = None
-        self.peer = ""
-        self._rest()
-        # Reading
-        self._buffer = b""
-        self._incoming: ByLength | ByChunks | _Unwanted | None = None  # a body that is not whole
-        self._paused = False
-        self._eof = False
-        self._waiter: asyncio.Future[None] | None = None
-        # Serving
         self.blocked = False
         self.counted: Counted | None = None
-        self._keep = False
-        self._serving = False
         self._relay: Relay | None = None
         self._held: Held | None = None
         self._socket: Socket | None = None
         self._stall: Stall | None = None
-        self._lingering = False
+        self._rest()
 
     def _rest(self) -> None:
         """Have no request."""
-        self.request = _NO_REQUEST
+        self._forget_request()
         self.framing = Framing.CHUNKED
-        self.since = 0.0  # when the present wait was seen first; 0: not yet
-        self._seen = 0  # bytes of the buffer in which no end of a head is
-        self._blank_lines = 0
+        self.sent = 0
+        self.shielded = False
         self._before = 0  # bytes that had been relayed when that was last looked at
         self._resume: Resume | None = None
         self._waking: Wake | None = None
@@ -177,17 +137,6 @@ class Connection(asyncio.Protocol):
         self.since = self._host.loop.time()
         self._host.opened(self)
 
-    def data_received(self, data: bytes) -> None:
-        if self._incoming is not None:
-            data = self._take_body(data)
-            if not data:
-                return
-        self._buffer = self._buffer + data if self._buffer else data
-        if not self._serving:
-            self._wake_task()
-        elif len(self._buffer) > self._host.limits.head:
-            self._pause_reading()
-
     def eof_received(self) -> bool:
         self._eof = True
         self.since = 0.0
@@ -202,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._eof = True
-        self.write = _nowhere
+        self.write = nowhere
         self._break_off(ClientGoneError())
         relay, held = self._relay, self._held
         if relay is not None:
@@ -298,13 +247,6 @@ class Connection(asyncio.Protocol):
         elif reason is not None:
             await resume(self, held, reason)
 
-    def _wake_task(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
-
     def _ready_for_more(self) -> bool:
         """Tidy up behind an answer; tell whether the connection serves another request."""
         # With a body that was not read, nobody knows where the next request begins.
@@ -317,7 +259,7 @@ class Connection(asyncio.Protocol):
 
     def _let_go(self) -> None:
         """End the connection: at once, or when a client has read its answer."""
-        self.request = _NO_REQUEST
+        self.request = NO_REQUEST
         if self._socket is not None:
             self._socket.drop()
         elif self._lingering or self.transport.is_closing():
@@ -325,17 +267,7 @@ class Connection(asyncio.Protocol):
         elif self._eof or (self._incoming is None and not self._buffer):
             self.transport.close()
         else:
-            self._linger()
-
-    def _linger(self) -> None:
-        self._lingering = True
-        self.write = _nowhere
-        self._buffer = b""
-        self._incoming = _Unwanted(self.transport.close)
-        self._resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._host.loop.call_later(DISCARD_SECONDS, self.transport.close)
+            self._linger(self._host.loop)
 
     # Requests
 
@@ -344,43 +276,10 @@ class Connection(asyncio.Protocol):
         if not self._buffer or self._lingering:
             return False
         try:
-            return self._take_head(self._buffer)
+            return self._take_head()
         except RequestError as error:
             self._refuse(error)
             return False
-
-    def _take_head(self, buffer: bytes) -> bool:
-        if buffer[0] == 0x0D:
-            buffer = self._without_blank_lines(buffer)
-        end = cutting.find_head(buffer, self._seen, self._host.limits.head)
-        if end == 0:
-            if self._seen == 0 and self._keep:
-                self.since = 0.0  # its first bytes
-            self._seen = len(buffer)
-            return False
-        self._buffer = buffer[end:]
-        cut = buffer.index(b"\r\n")
-        method, target, version = requests.start_line(buffer[:cut])
-        headers = heads.read_fields(buffer[cut:end])
-        request = self.request = requests.request(
-            method, target, version, headers, secure=self._secure, peer=self.peer
-        )
-        self._keep = requests.keeps_alive(headers, version)
-        self._answered = False
-        self.shielded = False
-        self.sent = 0
-        if request.length != 0:
-            self._begin_body(request)
-        return True
-
-    def _without_blank_lines(self, buffer: bytes) -> bytes:
-        """Pass over line ends before a request (RFC 9112 2.2)."""
-        while buffer.startswith(b"\r\n") and self._blank_lines < cutting.BLANK_LINES_MAX:
-            buffer = buffer[2:]
-            self._blank_lines += 1
-            self._seen = 0
-        self._buffer = buffer
-        return buffer
 
     def _refuse(self, error: RequestError) -> None:
         """Answer what is no request, and close (proxying.md 2)."""
@@ -392,84 +291,7 @@ class Connection(asyncio.Protocol):
         line = wire.status_line(1, response.status, response.reason)
         self.write(wire.response_head(line, response.headers, framing, self._host.date) + body)
         if not self.transport.is_closing():
-            self._linger()
-
-    # Request bodies
-
-    def _begin_body(self, request: Request) -> None:
-        incoming: ByLength | ByChunks
-        if request.length is None:
-            incoming = ByChunks(self, self._host.limits.head)
-        else:
-            incoming = ByLength(self, request.length)
-        rest, self._buffer = self._buffer, b""
-        if rest:
-            self._buffer = _fed(incoming, rest)
-        if incoming.whole:  # it is all here
-            request.body = incoming.take()
-            request.length = len(request.body)
-            return
-        request.body = self._incoming = incoming
-        self._continue = bool(request.headers.marks & EXPECT) and request.version == 1
-
-    def _take_body(self, data: bytes) -> bytes:
-        """Take what belongs to the present body; return what lies behind it."""
-        incoming = self._incoming
-        assert incoming is not None
-        self.since = 0.0
-        if isinstance(incoming, _Unwanted):
-            incoming.feed(data)
-            return b""
-        try:
-            rest = _fed(incoming, data)
-        except RequestError as error:
-            self._break_off(error)
-            return b""
-        if incoming.whole and self._incoming is incoming:
-            self._incoming = None
-        return rest
-
-    def _break_off(self, error: GripProxyError) -> None:
-        """Give up a body that is not whole; what still comes of it is dropped."""
-        incoming = self._incoming
-        if incoming is not None and not isinstance(incoming, _Unwanted):
-            self._keep = False
-            self._incoming = _Unwanted(self._pause_reading)
-            incoming.break_off(error)
-
-    # As the tap of a request's body
-
-    def pause_body(self) -> None:
-        """Read nothing more of the body for now."""
-        self._pause_reading()
-
-    def resume_body(self) -> None:
-        """Read on."""
-        if self._paused:
-            self.since = 0.0
-            self._resume_reading()
-
-    def abandon_body(self) -> None:
-        """Drop what comes: nobody wants the rest."""
-        self._incoming = _Unwanted(self._pause_reading)
-        self._resume_reading()
-
-    def want_body(self) -> None:
-        """Ask for the body that the client holds back (RFC 9110 10.1.1)."""
-        if self._continue:
-            self._continue = False
-            if not self._answered:
-                self.write(wire.CONTINUE)
-
-    def _pause_reading(self) -> None:
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
+            self._linger(self._host.loop)
 
     # Answers
 
@@ -484,45 +306,27 @@ class Connection(asyncio.Protocol):
 
     def _write_whole(self, response: Response, body: bytes) -> None:
         self._answered = True
-        if not has_body(self.request.method, response.status):
-            self.write(self._head(response, _said_length(response, body)))
-            return
-        self.sent = len(body)
-        if response.trailers is not None and forwarding.takes_trailers(self.request):
-            end = wire.last_chunk(response.trailers)
-            self.write(self._head(response, _CHUNKED) + wire.chunk(body) + end)
-            return
-        self.write(self._head(response, b"Content-Length: %d\r\n" % len(body)) + body)
+        request = self.request
+        if has_body(request.method, response.status):
+            self.sent = len(body)
+        keep = self._keeps()
+        self.write(framing.whole(request, response, body, keep=keep, date=self._host.date))
 
     async def _relay_whole(self, response: Response, body: Source) -> bool:
-        """Relay a response whose body comes in pieces (proxying.md 10.2)."""
+        """Relay a response whose body comes in pieces."""
         self._answered = True
         if self.transport.is_closing() or not has_body(self.request.method, response.status):
             body.abandon()
-            self.write(self._head(response, _said_length(response, b"")))
+            self._write_head(response, framing.said_length(response))
             return not self.transport.is_closing()
-        ending = Ending.PLAIN
-        framing = b""
-        if response.length is not None:
-            framing = b"Content-Length: %d\r\n" % response.length
-        elif self.request.version == 1:
-            framing = _CHUNKED
-            wanted = forwarding.takes_trailers(self.request)
-            ending = Ending.TRAILERS if wanted else Ending.LAST_CHUNK
-        else:
+        lines, ending = framing.in_pieces(self.request, response)
+        if ending is Ending.CLOSE:
             self.framing = Framing.RAW
             self._keep = False
-        self.write(self._head(response, framing))
-        relay = Relay(
-            body,
-            self.write,
-            chunked=framing is _CHUNKED,
-            ending=ending,
-            length=response.length,
-        )
-        whole = await self._run(relay)
+        self._write_head(response, lines)
+        whole = await self._run(Relay(body, self.write, ending, length=response.length))
         if not whole:
-            self.cut()  # it must not look whole (10.3)
+            self.cut()  # it must not look whole (proxying.md 10.3)
         return whole
 
     async def relay(self, body: Source) -> bool:
@@ -531,7 +335,7 @@ class Connection(asyncio.Protocol):
             body.abandon()
             return False
         chunked = self.framing is Framing.CHUNKED
-        return await self._run(Relay(body, self.write, chunked=chunked, ending=Ending.OPEN))
+        return await self._run(Relay(body, self.write, Ending.OPEN, chunked=chunked))
 
     async def _run(self, relay: Relay) -> bool:
         self._relay = relay
@@ -541,20 +345,15 @@ class Connection(asyncio.Protocol):
             self._relay = None
             self.sent += relay.sent
 
-    def _head(self, response: Response, framing: bytes) -> bytes:
-        host = self._host
-        if self.counted is not None:
-            self.counted.answered(response)
-        version = self.request.version
-        if self._incoming is not None or host.draining or (self._eof and not self._buffer):
+    def _write_head(self, response: Response, lines: bytes) -> None:
+        keep = self._keeps()
+        self.write(framing.head(self.request, response, lines, keep=keep, date=self._host.date))
+
+    def _keeps(self) -> bool:
+        """Settle whether the connection is kept behind the answer that begins now."""
+        if self._incoming is not None or self._host.draining or (self._eof and not self._buffer):
             self._keep = False
-        if version == 1:
-            if not self._keep:
-                framing = b"Connection: close\r\n" + framing
-        elif self._keep:
-            framing = b"Connection: keep-alive\r\n" + framing
-        line = wire.status_line(version, response.status, response.reason)
-        return wire.response_head(line, response.headers, framing, host.date)
+        return self._keep
 
     def interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Pass an interim response on to an HTTP/1.1 client (RFC 9110 15.2)."""
@@ -570,18 +369,21 @@ class Connection(asyncio.Protocol):
         self._answered = True
         request = self.request
         if not has_body(request.method, response.status):
-            self.write(self._head(response, b""))
+            self._write_head(response, b"")
             return False
         body = response.body
         assert isinstance(body, bytes)
         self.sent += len(body)
         if request.version == 1:
             self.framing = Framing.CHUNKED
-            self.write(self._head(response, _CHUNKED) + wire.chunk(body))
+            lines, body = framing.CHUNKED, wire.chunk(body)
         else:
             self.framing = Framing.RAW
             self._keep = False
-            self.write(self._head(response, b"") + body)
+            lines = b""
+        keep = self._keeps()
+        head = framing.head(request, response, lines, keep=keep, date=self._host.date)
+        self.write(head + body)
         return True
 
     def park(self, held: Held, resume: Resume) -> None:
@@ -739,45 +541,3 @@ class Connection(asyncio.Protocol):
         elif self.request.websocket and not self._answered:
             self._refuse(RequestError(503, "The proxy is going away."))
             self.transport.close()
-
-
-class _Unwanted:
-    """Takes what nobody wants of a body, up to a limit, and then says that it is enough."""
-
-    __slots__ = ("_enough", "_left")
-
-    def __init__(self, enough: Callable[[], None]) -> None:
-        self._left = DISCARD_MAX
-        self._enough = enough
-
-    def feed(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left <= 0:
-            self._enough()
-
-
-def _fed(incoming: ByLength | ByChunks, data: bytes) -> bytes:
-    """Feed a body; return what lies behind it.
-
-    Raises:
-        RequestError: 400 for chunks that are none.
-    """
-    try:
-        return incoming.feed(data)
-    except PeerError as error:
-        raise RequestError(400, f"Failed to parse request: {error.text}") from error
-
-
-def _said_length(response: Response, body: bytes) -> bytes:
-    """Return the length that a response without a body has all the same (proxying.md 17)."""
-    length = len(body) if body else response.length
-    if response.status == 204 or length is None:
-        return b""
-    # The length of a 304 is the origin's; that of an instruct is not (grip-http.md 4.3).
-    if response.status == 304 and (body or not length):
-        return b""
-    return b"Content-Length: %d\r\n" % length
-
-
-def _nowhere(_: bytes) -> None:
-    """Write to a client that is gone."""

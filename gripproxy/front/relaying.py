@@ -2,21 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum
 
 from gripproxy.errors import GripProxyError
 from gripproxy.protocol import wire
+from gripproxy.protocol.framing import Ending
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Source
 
-
-class Ending(Enum):
-    """What the end of a relayed body means for the answer."""
-
-    LAST_CHUNK = "the answer is over; it is chunked"
-    TRAILERS = "so it is, and its client takes trailers"
-    PLAIN = "the answer is over; its length or the end of the connection says so"
-    OPEN = "the answer goes on: it is a stream"
+_CHUNKED = (Ending.LAST_CHUNK, Ending.TRAILERS)
 
 
 class Relay:
@@ -28,15 +21,16 @@ class Relay:
         self,
         source: Source,
         write: Callable[[bytes], None],
-        *,
-        chunked: bool,
         ending: Ending,
+        *,
+        chunked: bool = False,
         length: int | None = None,
     ) -> None:
+        """Make a relay; with `chunked` the pieces of a body that goes on are chunks."""
         self.sent = 0
         self._source = source
         self._write = write
-        self._chunked = chunked
+        self._chunked = chunked or ending in _CHUNKED
         self._ending = ending
         self._left = length  # None: only its end tells
         self._done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -10,7 +10,8 @@ import pytest
 
 from gripproxy.engine.ports import Framing, Wake
 from gripproxy.errors import ClientGoneError
-from gripproxy.front.http1 import DISCARD_MAX, HALF_CLOSED_SECONDS, Connection, Limits
+from gripproxy.front.http1 import HALF_CLOSED_SECONDS, Connection, Limits
+from gripproxy.front.reading import DISCARD_MAX
 from gripproxy.protocol import answers
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Response
