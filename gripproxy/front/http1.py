@@ -309,7 +309,7 @@ class Connection(Reader):
         request = self.request
         if has_body(request.method, response.status):
             self.sent = len(body)
-        keep = self._keeps()
+        keep = self._begins(response)
         self.write(framing.whole(request, response, body, keep=keep, date=self._host.date))
 
     async def _relay_whole(self, response: Response, body: Source) -> bool:
@@ -346,11 +346,13 @@ class Connection(Reader):
             self.sent += relay.sent
 
     def _write_head(self, response: Response, lines: bytes) -> None:
-        keep = self._keeps()
+        keep = self._begins(response)
         self.write(framing.head(self.request, response, lines, keep=keep, date=self._host.date))
 
-    def _keeps(self) -> bool:
-        """Settle whether the connection is kept behind the answer that begins now."""
+    def _begins(self, response: Response) -> bool:
+        """Take note of an answer that begins; settle whether the connection is kept behind it."""
+        if self.counted is not None:
+            self.counted.answered(response)
         if self._incoming is not None or self._host.draining or (self._eof and not self._buffer):
             self._keep = False
         return self._keep
@@ -381,7 +383,7 @@ class Connection(Reader):
             self.framing = Framing.RAW
             self._keep = False
             lines = b""
-        keep = self._keeps()
+        keep = self._begins(response)
         head = framing.head(request, response, lines, keep=keep, date=self._host.date)
         self.write(head + body)
         return True
