@@ -658,3 +658,38 @@ async def test_nothing_of_a_request_stays_in_memory_behind_its_answer():
         assert connection.request.body == b"0123456789"
         await host.go(answer())
         assert connection.request.body == b""
+
+
+# Statistics
+
+
+class Tally:
+    """What counts a request: `engine.stats.Counted`."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def answered(self, response: Response) -> None:
+        self.calls.append(response.status)
+
+    def sent(self, size: int) -> None:
+        self.calls.append(size)
+
+    def over(self, now: float) -> None:
+        self.calls.append("over")
+
+
+async def test_a_request_that_is_counted_tells_of_its_answer_and_its_end():
+    async with client(GET) as (host, connection, _):
+        tally = connection.counted = Tally()
+        await host.go(answer())
+        assert tally.calls == [200, 5, "over"]
+        assert connection.counted is None
+
+
+async def test_a_request_whose_client_leaves_is_over():
+    async with client(GET) as (_, connection, transport):
+        tally = connection.counted = Tally()
+        lose(connection, transport)
+        await settle()
+        assert tally.calls == [0, "over"]
