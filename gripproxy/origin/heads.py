@@ -5,6 +5,7 @@ we understand, so status line and framing are judged here; it never sees a body.
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 import httptools
@@ -43,13 +44,26 @@ class _Taken:
 SHARED_MAX = 1024
 SHARED_HEADS = 256
 
-Head = tuple[int, int, bytes, Headers]
+
+@dataclass(slots=True, eq=False)
+class Head:
+    """A head as it was read; nobody changes it.
+
+    `length` is that of the body in bytes, None if only its end tells. `keeps` is whether the
+    origin keeps the connection, `idle_timeout` for how many seconds, if it says so.
+    """
+
+    version: int
+    status: int
+    reason: bytes
+    headers: Headers
+    length: int | None
+    keeps: bool
+    idle_timeout: int | None
 
 
 def read(head: bytes) -> Head:
-    """Return minor version, status, reason and fields of a head.
-
-    Equal heads give the same fields while they are remembered.
+    """Return what a head says; the same object for equal ones while it is remembered.
 
     Raises:
         PeerError: what is wrong with it.
@@ -61,7 +75,7 @@ def read(head: bytes) -> Head:
 @lru_cache(maxsize=SHARED_HEADS)
 def _shared(head: bytes) -> Head:
     found = _read(head)
-    found[3].share()
+    found.headers.share()
     return found
 
 
@@ -79,15 +93,20 @@ def _read(head: bytes) -> Head:
     if len(taken.fields) > FIELDS_MAX:
         raise PeerError(TOO_MANY)
     version = 1 if found[1] == b"1" else 0
-    return version, int(found[2]), found[3] or b"", Headers.of(taken.fields, taken.marks)
+    headers = Headers.of(taken.fields, taken.marks)
+    return Head(
+        version=version,
+        status=int(found[2]),
+        reason=found[3] or b"",
+        headers=headers,
+        length=_length(headers),
+        keeps=_keeps(headers, version),
+        idle_timeout=_idle_timeout(headers),
+    )
 
 
-def length(headers: Headers) -> int | None:
-    """Return the length of a body by RFC 9112 6.3, None if only its end tells.
-
-    Raises:
-        PeerError: the fields are ambiguous.
-    """
+def _length(headers: Headers) -> int | None:
+    """Return the length of a body by RFC 9112 6.3, refusing all that is ambiguous."""
     marks = headers.marks
     if marks & fields.TRANSFER_ENCODING:
         codings = headers.get_all(b"transfer-encoding")
@@ -103,16 +122,17 @@ def length(headers: Headers) -> int | None:
     return int(value)
 
 
-def keeps_alive(headers: Headers, version: int) -> bool:
-    """Tell whether the origin keeps the connection for another exchange (RFC 9112 9.3)."""
+def _keeps(headers: Headers, version: int) -> bool:
+    """Tell whether the connection serves another exchange (RFC 9112 9.3)."""
+    if version == 0 and headers.marks & fields.TRANSFER_ENCODING:
+        return False  # 6.1: who frames so in HTTP/1.0 is not to be trusted further
     if not headers.marks & fields.CONNECTION:
         return version == 1
     named = fields.tokens([v for f, v in headers.fields if f.mark & fields.CONNECTION])
     return b"close" not in named and (version == 1 or b"keep-alive" in named)
 
 
-def idle_timeout(headers: Headers) -> int | None:
-    """Return for how many seconds the origin keeps an idle connection, if it says so."""
+def _idle_timeout(headers: Headers) -> int | None:
     if not headers.marks & fields.HOP:
         return None
     for member in fields.split_list(headers.get_all(b"keep-alive")):

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from gripproxy.engine.pipe import ByChunks, ByLength, Incoming, Pipe, UntilClose
 from gripproxy.errors import ExchangeError, GripProxyError, OriginTimeoutError, PeerError
 from gripproxy.origin import heads
+from gripproxy.origin.heads import Head
 from gripproxy.origin.uploading import Upload
 from gripproxy.protocol.headers import TRANSFER_ENCODING, Headers
 from gripproxy.protocol.messages import Request, Response, has_body
@@ -249,19 +250,12 @@ class Connection(asyncio.Protocol):
                 self._keep_start(data)
                 return
             end += 4
-            version, status, reason, headers = heads.read(data[:end])
+            head = heads.read(data[:end])
             rest = data[end:]
-            if status >= 200 or (status == 101 and self._websocket):
-                response = Response(
-                    status=status,
-                    reason=reason,
-                    headers=headers,
-                    length=heads.length(headers),
-                    version=version,
-                )
-                self._answer(response, rest)
+            if head.status >= 200 or (head.status == 101 and self._websocket):
+                self._answer(head, rest)
                 return
-            self._take_interim(status, reason, headers)
+            self._take_interim(head)
             data = rest
 
     def _keep_start(self, data: bytes) -> None:
@@ -272,19 +266,26 @@ class Connection(asyncio.Protocol):
             raise PeerError(heads.TOO_LARGE)
         self._buffer = data
 
-    def _take_interim(self, status: int, reason: bytes, headers: Headers) -> None:
-        if status == 101:
+    def _take_interim(self, head: Head) -> None:
+        if head.status == 101:
             raise PeerError("101 without a request to upgrade")
-        if status != 100 and self._interim is not None:
-            self._interim(status, reason, headers)
+        if head.status != 100 and self._interim is not None:
+            self._interim(head.status, head.reason, head.headers)
 
-    def _answer(self, response: Response, rest: bytes) -> None:
-        """Complete the future with the head; the body's framing is settled here."""
-        self._keeps = heads.keeps_alive(response.headers, response.version)
-        self.idle_timeout = heads.idle_timeout(response.headers)
-        head = self._head
-        assert head is not None
-        length = response.length
+    def _answer(self, head: Head, rest: bytes) -> None:
+        """Complete the future with the response; its body may still be to come."""
+        length = head.length
+        response = Response(
+            status=head.status,
+            reason=head.reason,
+            headers=head.headers,
+            length=length,
+            version=head.version,
+        )
+        self._keeps = head.keeps
+        self.idle_timeout = head.idle_timeout
+        waiting = self._head
+        assert waiting is not None
         if response.status == 101:
             self._buffer = rest
             self._whole = True
@@ -298,15 +299,13 @@ class Connection(asyncio.Protocol):
             rest = incoming.feed(rest)
             if incoming.whole:
                 self._end_response(surplus=bool(rest))
-        if not head.done():
-            head.set_result(response)
+        if not waiting.done():
+            waiting.set_result(response)
 
     def _body(self, response: Response) -> Incoming:
         if response.length is not None:
             return ByLength(self, response.length)
         if response.headers.marks & TRANSFER_ENCODING:
-            # RFC 9112 6.1: an origin of HTTP/1.0 that frames so is not to be trusted further.
-            self._keeps = self._keeps and response.version == 1
             return ByChunks(self, heads.HEAD_MAX)
         return UntilClose(self)
 
