@@ -307,8 +307,10 @@ class Connection(Reader):
     def _write_whole(self, response: Response, body: bytes) -> None:
         self._answered = True
         request = self.request
-        if has_body(request.method, response.status):
-            self.sent = len(body)
+        if not has_body(request.method, response.status):
+            self._write_head(response, framing.said_length(response, body))
+            return
+        self.sent = len(body)
         keep = self._begins(response)
         self.write(framing.whole(request, response, body, keep=keep, date=self._host.date))
 

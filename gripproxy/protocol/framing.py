@@ -3,7 +3,7 @@
 from enum import Enum
 
 from gripproxy.protocol import forwarding, wire
-from gripproxy.protocol.messages import Request, Response, has_body
+from gripproxy.protocol.messages import Request, Response
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -33,9 +33,7 @@ def head(
 
 
 def whole(request: Request, response: Response, body: bytes, *, keep: bool, date: bytes) -> bytes:
-    """Return an answer whose body is here; it is left out where there must be none."""
-    if not has_body(request.method, response.status):
-        return head(request, response, said_length(response, body), keep=keep, date=date)
+    """Return an answer whose body is here."""
     if response.trailers is not None and forwarding.takes_trailers(request):
         start = head(request, response, CHUNKED, keep=keep, date=date)
         return start + wire.chunk(body) + wire.last_chunk(response.trailers)
