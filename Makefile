@@ -19,7 +19,7 @@ INPUTS := pyproject.toml scripts/virtual-environment
 .PHONY: check demo test cache-tests setup format format-check lint types layers spell unit stories \
 	wire cover bench docs clean help
 
-check: format-check lint layers types spell test cache-tests  ## everything that CI checks
+check: format-check lint layers types spell cache-tests test  ## everything that CI checks
 
 demo: $(PROGRAM)  ## proxy and example origin on loopback; prints a URL; Ctrl-C ends it
 	$(BIN)/python examples/demo/run.py
