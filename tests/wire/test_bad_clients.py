@@ -301,9 +301,9 @@ def test_no_more_clients_than_allowed_are_let_in():
 
 
 def test_many_who_come_at_once_are_let_in_as_far_as_allowed():
-    with Gripproxy(["* test"], settings={"runner.client_maxconn": "5"}) as small:
-        before = small.port
-        clients = [Client(before) for _ in range(40)]
+    settings = {"runner.client_maxconn": "5"}
+    with Gripproxy(["* test"], settings=settings) as small, ExitStack() as stack:
+        clients = [stack.enter_context(Client(small.port)) for _ in range(40)]
         for client in clients:
             client.send(request("GET", "/", "a"))
 
@@ -315,5 +315,3 @@ def test_many_who_come_at_once_are_let_in_as_far_as_allowed():
             return count
 
         assert answered() == 5
-        for client in clients:
-            client.close()

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -658,6 +658,16 @@ def test_a_dead_connection_is_noticed_before_a_post_goes_out_on_it(world, play):
     wires = world.origin._wires
     wait_until(lambda: all(wire.number != number for wire in list(wires)), "the end of one")
     assert ask(world.port, request("POST", "/", play.host, body=b"x")).status == 200
+
+
+def test_a_full_pool_makes_room_for_who_comes():
+    # A tenth of so many clients may wait in it.
+    with worlds(settings={"runner.client_maxconn": "20"}) as small, ExitStack() as stack:
+        stages = [stack.enter_context(small.stage(HELLO)) for _ in range(4)]
+        for stage in [*stages, stages[3], stages[2], stages[0]]:
+            assert ask(small.port, request("GET", "/", stage.host)).body == b"hello"
+        kept = [len({got.connection for got in stage.requests}) == 1 for stage in stages]
+        assert kept == [False, True, True, True]
 
 
 # Errors
