@@ -123,15 +123,17 @@ def _authority(headers: Headers, version: int) -> bytes:
 # The same few hosts come again and again; the table is emptied when a peer fills it.
 _good_hosts: set[bytes] = set()
 _GOOD_HOSTS_MAX = 4096
+_HOST_LENGTH_MAX = 255
 
 
 def _check_host(host: bytes) -> None:
     found = _HOST.fullmatch(host)
     if found is None or (found[1] and int(found[1]) > 65535):
         raise RequestError(400, "Failed to parse request: invalid Host")
-    if len(_good_hosts) >= _GOOD_HOSTS_MAX:
-        _good_hosts.clear()
-    _good_hosts.add(host)
+    if len(host) <= _HOST_LENGTH_MAX:
+        if len(_good_hosts) >= _GOOD_HOSTS_MAX:
+            _good_hosts.clear()
+        _good_hosts.add(host)
 
 
 def _other_form(method: bytes, target: bytes, authority: bytes) -> tuple[bytes, bytes]:

@@ -21,6 +21,7 @@ _NOT_BEHIND = _FRAMING | CONNECTION | HOP | UPGRADE | HOST | GRIP
 
 _status_lines: dict[tuple[int, int, bytes], bytes] = {}
 _STATUS_LINES_MAX = 1024
+_REASON_LENGTH_MAX = 64
 
 
 def status_line(version: int, status: int, reason: bytes) -> bytes:
@@ -29,7 +30,7 @@ def status_line(version: int, status: int, reason: bytes) -> bytes:
     line = _status_lines.get(key)
     if line is None:
         line = b"HTTP/1.%d %d %b\r\n" % (version, status, reason)
-        if len(_status_lines) < _STATUS_LINES_MAX:
+        if len(_status_lines) < _STATUS_LINES_MAX and len(reason) <= _REASON_LENGTH_MAX:
             _status_lines[key] = line
     return line
 

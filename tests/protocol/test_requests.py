@@ -187,6 +187,7 @@ def test_another_coding_is_refused(pairs, version, status):
         b"[::1]:80",
         b"a_b~c",
         b"xn--bcher-kva.example",
+        b"x" * 300,
         b"",
     ],
 )

@@ -25,6 +25,13 @@ def test_a_status_line_is_in_the_version_of_the_client(version, status, reason, 
     assert wire.status_line(version, status, reason) == line  # the one that was kept
 
 
+def test_long_reasons_are_not_remembered():
+    reason = b"x" * 10_000
+    line = wire.status_line(1, 200, reason)
+    assert line == b"HTTP/1.1 200 " + reason + b"\r\n"
+    assert wire.status_line(1, 200, reason) is not line
+
+
 def test_ever_new_reasons_are_written_too():
     for number in range(2000):
         reason = b"R%d" % number
