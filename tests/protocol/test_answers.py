@@ -54,6 +54,12 @@ def test_no_route_is_told_with_and_without_debug():
     )
 
 
+def test_a_handshake_without_a_route_is_told_so_without_a_media_type():
+    response = answers.no_route(websocket=True)
+    assert (response.status, response.body) == (502, b"Route not found\n")
+    assert not response.headers.has(b"content-type")
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [(400, b"http_request_error"), (508, b"proxy_loop_detected")]
 )

@@ -403,6 +403,12 @@ def test_addresses_become_one_list(given, words, found, trusted):
     assert [value.decode() for value in got.headers.get_all(b"x-forwarded-for")] == found
 
 
+def test_the_rules_can_be_asked_for():
+    rules = AddressRule(1), AddressRule(2)
+    settings = Settings(x_forwarded_for=rules[0], x_forwarded_for_trusted=rules[1])
+    assert Forwarder(settings).address_rules == rules
+
+
 def test_a_peer_without_an_address_is_not_added():
     got = sent(request(peer=""), x_forwarded_for=AddressRule(append=True))
     assert not got.headers.has(b"x-forwarded-for")
