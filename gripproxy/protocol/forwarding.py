@@ -23,6 +23,8 @@ FEATURES = (
 )
 # How often our own value may stand in CDN-Loop before the request goes round in a circle.
 LOOPS_MAX = 5
+# Routes whose fields are kept; each link to another host makes one.
+ROUTES_KEPT = 10_000
 
 # Who may be the last to get a request, by `Max-Forwards` (RFC 9110 7.6.2).
 _BOUNDED = frozenset((b"TRACE", b"OPTIONS"))
@@ -263,6 +265,8 @@ class Forwarder:
             if self._settings.via:
                 pairs.append((b"Via", b"1.1 " + self._settings.via))
             headers = Headers(pairs)
+            if len(self._added) >= ROUTES_KEPT:
+                self._added.clear()  # links to ever other hosts; what is still used comes back
             added = self._added[route] = _Added(minute, headers.fields, headers.marks)
         return added
 

@@ -161,17 +161,12 @@ _OURS = frozenset(
 )
 
 
-def handshake_fields(fields: Iterable[Pair]) -> list[Pair]:
-    """Return what every request repeats of the client's handshake.
+def is_repeated(name: bytes) -> bool:
+    """Tell whether every request repeats a field of the client's handshake.
 
     A client must not be able to say what the proxy says, not even to an origin behind a gateway
     interface that takes `_` for `-`.
     """
-    return [field for field in fields if is_repeated(field[0])]
-
-
-def is_repeated(name: bytes) -> bool:
-    """Tell whether every request repeats a field of the client's handshake."""
     lower = name.lower().replace(b"_", b"-")
     return lower not in _OURS and not lower.startswith(b"meta-")
 

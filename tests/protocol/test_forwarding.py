@@ -256,6 +256,15 @@ def test_routes_that_are_gone_are_forgotten():
     assert lines(forwarder.to_origin(request(), way, wall=WALL)) == lines(before)
 
 
+def test_routes_without_end_take_no_memory_without_end(monkeypatch):
+    monkeypatch.setattr(forwarding, "ROUTES_KEPT", 2)
+    forwarder = Forwarder(Settings())
+    ways = [route(prefix=f"{number}".encode()) for number in range(5)]
+    before = [lines(forwarder.to_origin(request(), way, wall=WALL)) for way in ways]
+    assert len(forwarder._added) <= 2
+    assert [lines(forwarder.to_origin(request(), way, wall=WALL)) for way in ways] == before
+
+
 # The route's own fields
 
 
