@@ -1,7 +1,5 @@
 """Chunked bodies as they come in: RFC 9112 7.1, proxying.md 2."""
 
-import contextlib
-
 import httptools
 import pytest
 from hypothesis import given
@@ -220,7 +218,12 @@ def test_a_body_that_is_taken_is_the_same_to_the_http_parser(body):
     other = Other()
     parser = httptools.HttpRequestParser(other)
     parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-    with contextlib.suppress(httptools.HttpParserError):
+    try:
         parser.feed_data(body)
+    except httptools.HttpParserError:
+        # It is strict with chunk extensions, which recipients ignore (RFC 9112 7.1.1).
+        if b";" in body:
+            assert b"".join(decoder.pieces).startswith(other.content)
+            return
     assert other.content == b"".join(decoder.pieces)
     assert other.whole == decoder.whole
