@@ -133,7 +133,7 @@ class Front:
         origins = Origins(self.pool, Builtin(loop))
         fetcher = Fetcher(origins)
         self.store: Store[Facts] = Store(config.cache.size)
-        self._cache = Cache(
+        self.cache = Cache(
             self.store,
             fetcher.ask,
             clock=clock,
@@ -145,7 +145,7 @@ class Front:
         )
         if runner.workers == 1:
             # What one worker purges the others would have to know before they serve.
-            fetcher.cache = self._cache
+            fetcher.cache = self.cache
         self.access = Access(
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
@@ -233,7 +233,7 @@ class Front:
         """Take other routes from the next request on; what is held keeps its own."""
         self.flow.routes = table
         self.forwarder.forget_routes()
-        self._cache.forget_routes()
+        self.cache.forget_routes()
 
     def release(self, items: Sequence[PublishItem]) -> int:
         """Deliver released items; return how many receivers they have here."""
@@ -381,6 +381,8 @@ class Front:
             "websockets": held.sockets,
             "channels": held.channels,
             "updates": held.waiting_updates,
+            "stored": len(self.store),
+            "stored_bytes": self.store.statistics().size,
             "tasks": len(self._tasks),
         }
 

@@ -121,6 +121,21 @@ class Cache:
         self._limit = max_object_size
         self._flights: dict[Key, list[_Flight]] = {}
         self._lines: dict[Route, bytes] = {}
+        # How requests were answered, for metrics; each is one of these (`results`).
+        self.hits = self.stale = self.revalidated = self.collapsed = 0
+        self.misses = self.passed = self.refused = 0
+
+    def results(self) -> dict[str, int]:
+        """Return how many requests were answered in which way."""
+        return {
+            "hit": self.hits,  # from memory
+            "stale": self.stale,  # from memory, though no longer fresh
+            "revalidated": self.revalidated,  # from memory, since the origin confirmed it
+            "collapsed": self.collapsed,  # by what was being asked for somebody else
+            "miss": self.misses,  # by the origin
+            "pass": self.passed,  # by the origin, since the cache has no part in it
+            "refused": self.refused,  # not at all: only something stored was wanted
+        }
 
     def forget_routes(self) -> None:
         """Drop what is kept by route, after a reload."""
@@ -172,6 +187,7 @@ class Cache:
         interim: Interim | None,
     ) -> tuple[Response, Target]:
         """Send a request as it is; a change at the origin takes back what is stored (4.4)."""
+        self.passed += 1
         response, target = await self._send(request, route, interim)
         if demand.forward is Forward.METHOD:
             names = tags.invalidated(client, request, response)
@@ -186,8 +202,10 @@ class Cache:
         So the part that a client asked for is there for the next one who wants it.
         """
         if why is Forward.BYPASS:
+            self.passed += 1
             response, target = await self._send(ask.request, ask.route, ask.interim)
             return _told(response, report.forwarded(why)), target
+        self.misses += 1
         flight = _Flight(Flight(ask.key))
         self._store.begin(flight.mark)
         asked_at = self._clock.wall()
@@ -225,10 +243,15 @@ class Cache:
         verdict = reuse.judge(facts, ask.demand, now=now, purged_at=purged_at, floor=ask.floor > 0)
         if entry is not None and verdict in (Verdict.USE, Verdict.USE_STALE):
             store.used(entry)
-            if verdict is Verdict.USE_STALE and not self._flights.get(ask.key):
-                self._start(ask, entry)
+            if verdict is Verdict.USE:
+                self.hits += 1
+            else:
+                self.stale += 1
+                if not self._flights.get(ask.key):
+                    self._start(ask, entry)
             return self._from_memory(ask, entry, now), entry.target
         if verdict is Verdict.REFUSE:
+            self.refused += 1
             return answers.text(504, _ONLY_STORED), ask.route.targets[0]
         why = reuse.why(facts, ask.demand, others=store.has(ask.key))
         if entry is None and self._is_for_one(ask, now):
@@ -288,13 +311,25 @@ class Cache:
         if flight.error is not None or (flight.facts and flight.facts.status in reuse.FAILURES):
             rescued = self._rescued(ask)
             if rescued is not None:
+                self.stale += 1
                 return rescued
         if flight.error is not None:
+            self._count(flight, leads=leads)
             raise flight.error
         if not (leads or self._may_have(ask, flight)):
             return None
         assert flight.target is not None
-        return await self._taken(ask, flight, why, leads=leads), flight.target
+        taken = await self._taken(ask, flight, why, leads=leads)
+        self._count(flight, leads=leads)
+        return taken, flight.target
+
+    def _count(self, flight: _Flight, *, leads: bool) -> None:
+        if not leads:
+            self.collapsed += 1
+        elif flight.status is not None:
+            self.revalidated += 1
+        else:
+            self.misses += 1
 
     def _newest(self, ask: Ask, *, again: bool) -> _Flight | None:
         """Return the key's newest flight if this client may join it (4)."""
