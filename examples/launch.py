@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -20,17 +21,20 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv" / "bin" / "python"
 PORTS = {"clients": 7999, "pull": 5560, "control": 5561, "sub": 5562, "command": 5563}
+# Below the ports that outgoing connections are given: none of these takes one before it is used.
+SPARE_PORTS = range(12_000, 32_000)
 START_SECONDS = 30
 STOP_SECONDS = 10
 
 
-def launch(place, *command, prepare=(), module="gripproxy", group=None):
+def launch(place, *command, prepare=(), module="gripproxy", group=None, route=""):
     """Run one example until it is told to stop, then exit.
 
     `command` starts the origin in the folder `place`; `{port}` and `{control}` in it become where
     it shall listen and the base of the control API. The same two are in its environment as PORT
     and, as GRIP libraries take it, GRIP_URL. `prepare` is a command to run first. A `module` that
-    is missing comes with a dependency `group` of pyproject.toml.
+    is missing comes with a dependency `group` of pyproject.toml. `route` is what the route has
+    beside its `*`, for example `,cache`.
     """
     _use_environment(module, group)
     parser = argparse.ArgumentParser(description=f"Run the example {place.name}.")
@@ -41,7 +45,7 @@ def launch(place, *command, prepare=(), module="gripproxy", group=None):
     try:
         if prepare:
             subprocess.run(prepare, cwd=place, check=True)
-        _run(place, command, ports)
+        _run(place, command, ports, route)
     except KeyboardInterrupt:
         print()
     except (ExampleError, OSError, subprocess.CalledProcessError) as failed:
@@ -73,22 +77,35 @@ def _use_environment(module, group):
 def _choose_ports(*, at_will):
     ports = {}
     with contextlib.ExitStack() as stack:  # all of them are held until all are found
-        for name, usual in {**PORTS, "origin": 0}.items():
+        for name in (*PORTS, "origin"):
             probe = stack.enter_context(socket.socket())
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", 0 if at_will else usual))
-            except OSError:
-                probe.bind(("127.0.0.1", 0))
-                print(f"Port {usual} is taken: {name} at {probe.getsockname()[1]} instead.")
-            ports[name] = probe.getsockname()[1]
+            usual = None if at_will else PORTS.get(name)
+            if usual is not None and _bound(probe, usual):
+                ports[name] = usual
+                continue
+            ports[name] = _spare(probe)
+            if usual is not None:
+                print(f"Port {usual} is taken: {name} at {ports[name]} instead.")
     return ports
+
+
+def _spare(probe):
+    return next(p for p in random.sample(SPARE_PORTS, len(SPARE_PORTS)) if _bound(probe, p))
+
+
+def _bound(probe, port):
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 # Processes
 
 
-def _run(place, command, ports):
+def _run(place, command, ports, route):
     url = f"http://127.0.0.1:{ports['clients']}/"
     control = f"http://127.0.0.1:{ports['control']}"
     words = [word.format(port=ports["origin"], control=control) for word in command]
@@ -96,7 +113,7 @@ def _run(place, command, ports):
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
         origin = stack.enter_context(_child("The origin", words, cwd=place, env=settings))
-        proxy = stack.enter_context(_child("The proxy", _proxy_command(ports), log=log))
+        proxy = stack.enter_context(_child("The proxy", _proxy_command(ports, route), log=log))
         _wait_for_answer(url, (origin, proxy))
         _wait_for_answer(control, (origin, proxy))
         print(f"\n  {place.name}: {url}\n")
@@ -106,12 +123,12 @@ def _run(place, command, ports):
         _check((origin, proxy))
 
 
-def _proxy_command(ports):
+def _proxy_command(ports, route):
     at = "tcp://127.0.0.1:{}".format
     return [
         *(sys.executable, "-m", "gripproxy", "run"),
         *("--port", f"127.0.0.1:{ports['clients']}"),
-        *("--route", f"* 127.0.0.1:{ports['origin']},over_http"),
+        *("--route", f"*{route} 127.0.0.1:{ports['origin']},over_http"),
         *("--set", f"handler.push_in_spec={at(ports['pull'])}"),
         *("--set", "handler.push_in_http_addr=127.0.0.1"),
         *("--set", f"handler.push_in_http_port={ports['control']}"),
