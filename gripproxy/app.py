@@ -12,7 +12,7 @@ import random
 import socket
 import ssl
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from gripproxy.config import Config
 from gripproxy.engine.channels import Channels, Kind
@@ -69,6 +69,10 @@ DRAIN_TICK = 0.05
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
 
+# Has a purge, and these tags beside what it names, taken back in all processes of an instance;
+# returns when none of them serves any of it.
+Spread = Callable[[Purge, frozenset[tags.Tag]], Awaitable[None]]
+
 
 class Front:
     """The front role: clients, origins, stories, the hub."""
@@ -85,9 +89,14 @@ class Front:
         topic: Callable[[str, bool], None],
         maxconn: int,
         last_ids: LastIds,
+        level: Callable[[], bool] = lambda: True,
+        spread: Spread | None = None,
     ) -> None:
+        """Build a front. In one of several, `level` tells whether all purges are applied here."""
         loop = asyncio.get_running_loop()
         self._loop = loop
+        self._spread = self._purge_here if spread is None else spread
+        self._sweeps = False
         self._clock = clock
         self._tasks = tasks
         self._topic = topic
@@ -138,14 +147,12 @@ class Front:
             fetcher.ask,
             clock=clock,
             tasks=tasks,
-            level=lambda: True,
+            level=level,
             invalidate=self._invalidate,
             cookies=Cookies(config.cache.cookies),
             max_object_size=config.cache.max_object_size,
         )
-        if runner.workers == 1:
-            # What one worker purges the others would have to know before they serve.
-            fetcher.cache = self.cache
+        fetcher.cache = self.cache
         self.access = Access(
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
@@ -254,22 +261,29 @@ class Front:
 
     # Purges
 
-    def purge(self, purge: Purge) -> int:
-        """Take back what a purge names; return how many stored responses that is."""
+    def purge(self, purge: Purge, names: frozenset[tags.Tag] = frozenset()) -> int:
+        """Take back what a purge names, and these tags; return how many stored responses."""
         count = self.store.purge(
-            purge, tags.of_purge(purge), now=self._clock.now(), wall=self._clock.wall()
+            purge, tags.of_purge(purge) | names, now=self._clock.now(), wall=self._clock.wall()
         )
-        self._loop.call_soon(self._sweep)
+        if not self._sweeps:
+            self._sweeps = True
+            self._loop.call_soon(self._sweep)
         return count
+
+    async def _purge_here(self, purge: Purge, names: frozenset[tags.Tag]) -> None:
+        self.purge(purge, names)
 
     async def _invalidate(self, names: frozenset[tags.Tag]) -> None:
         """Take back what an unsafe request has changed, before its client is told."""
-        self.store.purge(Purge(), names, now=self._clock.now(), wall=self._clock.wall())
-        self._loop.call_soon(self._sweep)
+        if self._counters is not None:
+            self._counters.metrics.purged("client")
+        await self._spread(Purge(), names)
 
     def _sweep(self) -> None:
         """Drop what is dead, a little in each turn of the loop."""
-        if self.store.sweep(now=self._clock.now()):
+        self._sweeps = self.store.sweep(now=self._clock.now())
+        if self._sweeps:
             self._loop.call_soon(self._sweep)
 
     # As the hub's notices

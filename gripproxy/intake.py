@@ -52,6 +52,7 @@ class Control:
         self._throttle = Throttle()
         self._clock = clock
         self._operations = operations
+        self._metrics = metrics
         self._alarm = Alarm(self._loop, self._ring)
         self.last_ids = last_ids
         self.sequencer: Sequencer[PublishItem] = Sequencer(
@@ -63,7 +64,7 @@ class Control:
             clock=clock,
             arm=self._alarm.arm,
             unknown_format=self._unknown_format,
-            purge=operations.purge,
+            purge=self._purge_for_item,
         )
         self.inputs = Inputs(
             endpoints(config), self, tasks=tasks, warn=self._warn, metrics=metrics
@@ -126,6 +127,14 @@ class Control:
 
     async def purge(self, purge: Purge) -> int:
         """Take stored responses back."""
+        return self._purge(purge, "control")
+
+    def _purge_for_item(self, purge: Purge) -> int:
+        return self._purge(purge, "item")
+
+    def _purge(self, purge: Purge, cause: str) -> int:
+        if self._metrics is not None:
+            self._metrics.purged(cause)
         return self._operations.purge(purge)
 
     async def recover(self) -> None:

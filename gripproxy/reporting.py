@@ -353,8 +353,25 @@ class Gauges:
             ("worker_up", self._worker): 1,
             ("event_loop_lag_seconds", self._worker): self._lag,
         }
+        samples |= _of_cache(front)
         return self._counters.statistics(self._clock.now()).plus(Statistics(samples))
 
     def close(self) -> None:
         """Look no more."""
         self._timer.cancel()
+
+
+def _of_cache(front: Front) -> dict[Sample, float]:
+    """Return what is stored, and how requests to routes with `cache` were answered."""
+    stored = front.store.statistics()
+    found: dict[Sample, float] = {
+        ("cache_entries",): stored.entries,
+        ("cache_bytes",): stored.size,
+        ("cache_limit_bytes",): stored.limit,
+        ("cache_tags",): stored.tags,
+        ("cache_purged_total",): stored.purged,
+        ("cache_evicted_total",): stored.evicted,
+    }
+    for result, count in front.cache.results().items():
+        found["cache_requests_total", result] = count
+    return found

@@ -20,6 +20,10 @@ KINDS = ("response", "stream", "ws")
 DROPS = ("slow", "hwm", "filter", "unsendable")
 
 
+# What causes purges: a request to the control port, an item, a client's request.
+PURGES = ("control", "item", "client")
+
+
 class _Times:
     """How long answers of one class took."""
 
@@ -42,6 +46,7 @@ class Metrics:
         self._refused: Counter[tuple[str, str]] = Counter()
         self._answers: dict[tuple[str, int], _Times] = {}
         self._failures: Counter[str] = Counter()
+        self._purges = Counter(dict.fromkeys(PURGES, 0))
 
     def attached(self, kind: Kind, route: str) -> None:
         """Take note of a holder."""
@@ -80,6 +85,10 @@ class Metrics:
         """Take note of a request to an origin that got no response, with the kind of error."""
         self._failures[kind] += 1
 
+    def purged(self, cause: str) -> None:
+        """Take note of a purge, for one of the causes in `PURGES`; where it is asked for."""
+        self._purges[cause] += 1
+
     def samples(self) -> dict[Sample, float]:
         """Return all numbers; the buckets of the histogram do not contain each other."""
         found: dict[Sample, float] = {("connmgr_requests_total",): self.heads}
@@ -90,6 +99,8 @@ class Metrics:
             found["holds", KINDS[kind], route] = count
         for reason, count in self._drops.items():
             found["deliveries_dropped_total", reason] = count
+        for cause, count in self._purges.items():
+            found["cache_purges_total", cause] = count
         for source, count in self._published.items():
             found["publish_items_total", source] = count
         for refusal, count in self._refused.items():

@@ -102,6 +102,7 @@ class Statistics:
 
     entries: int
     size: int
+    limit: int
     tags: int
     purged: int
     evicted: int
@@ -358,7 +359,9 @@ class Store(Generic[Facts]):
         for tag in carried:
             tag.hard_id = item_id
         self._sweeping += carried
-        return sum(len(tag.entries) for tag in carried)
+        count = sum(len(tag.entries) for tag in carried)
+        self._purged += count
+        return count
 
     def sweep(self, *, budget: int = 200, now: float) -> bool:
         """Drop some of what is dead; return whether there is more to look at."""
@@ -402,6 +405,7 @@ class Store(Generic[Facts]):
         return Statistics(
             entries=len(self._entries),
             size=self._size,
+            limit=self._limit,
             tags=len(self.marks),
             purged=self._purged,
             evicted=self._evicted,

@@ -107,6 +107,19 @@ OURS = (
     Described(
         "origin_content_bytes_total", "counter", "Bytes of content of origins", ("direction",)
     ),
+    Described(
+        "cache_requests_total",
+        "counter",
+        "Requests to routes with cache, by how they were answered",
+        ("result",),
+    ),
+    Described("cache_purges_total", "counter", "Purges, by what caused them", ("cause",)),
+    Described("cache_purged_total", "counter", "Stored responses that purges took back"),
+    Described("cache_evicted_total", "counter", "Stored responses that made room for others"),
+    Described("cache_entries", "gauge", "Responses that are stored"),
+    Described("cache_bytes", "gauge", "Bytes that they take"),
+    Described("cache_limit_bytes", "gauge", "Bytes that they may take"),
+    Described("cache_tags", "gauge", "Keys, channels and URLs that something stored depends on"),
     Described("worker_up", "gauge", "Whether a worker process answers", ("worker",)),
     Described(
         "event_loop_lag_seconds", "gauge", "How late a worker's timer was last", ("worker",)

@@ -3,7 +3,7 @@
 import pytest
 
 from gripproxy.engine.channels import Kind
-from gripproxy.engine.metrics import BOUNDS, KINDS, Metrics
+from gripproxy.engine.metrics import BOUNDS, KINDS, PURGES, Metrics
 
 
 def test_what_never_happened_is_zero():
@@ -47,6 +47,17 @@ def test_items_are_counted_by_input():
     samples = metrics.samples()
     assert samples["publish_items_total", "pull"] == 2
     assert samples["publish_items_refused_total", "pull", "format"] == 1
+
+
+def test_purges_are_counted_by_cause():
+    metrics = Metrics()
+    metrics.purged("item")
+    samples = metrics.samples()
+    assert {cause: samples["cache_purges_total", cause] for cause in PURGES} == {
+        "control": 0,
+        "item": 1,
+        "client": 0,
+    }
 
 
 def test_errors_of_origins_are_counted_by_kind():
