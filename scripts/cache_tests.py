@@ -22,8 +22,9 @@ INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 
 sys.path.insert(0, str(ROOT))
 
+from tests.ports import free_port  # noqa: E402
 from tests.wire.client import wait_until  # noqa: E402
-from tests.wire.running import Gripproxy, free_port  # noqa: E402
+from tests.wire.running import Gripproxy  # noqa: E402
 
 COUNTED = ("required", "optimal")
 SECONDS = 120

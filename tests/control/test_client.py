@@ -22,6 +22,7 @@ from gripproxy.control.client import (
 )
 from gripproxy.errors import KeySourceError, PublishError
 from gripproxy.protocol import packets, tnetstring
+from tests.ports import free_port
 
 NOW = 1_000_000.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nPublished\n"
@@ -395,11 +396,6 @@ def test_anything_but_200_is_an_error(answer, text):
         )
     assert caught.value.text == text.format(url=f"http://127.0.0.1:{proxy.port}")
     assert heard == []
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def test_who_does_not_listen_is_named():

@@ -17,6 +17,7 @@ from gripproxy.control.zeromq import Endpoints, Inputs
 from gripproxy.errors import ConfigError, ListenError
 from gripproxy.protocol import tnetstring
 from tests.control.fakes import FakeIntake, FakeTasks, Warnings, eventually
+from tests.ports import free_port
 
 GOOD = b"T" + tnetstring.encode({"channel": "good", "formats": {"http-stream": {"content": "x"}}})
 NAMELESS = b'J{"formats": {"http-stream": {"content": "x;"}}}'
@@ -80,11 +81,6 @@ async def client():
 @pytest.fixture
 def spec():
     return f"tcp://127.0.0.1:{free_port()}"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def port_of(spec):

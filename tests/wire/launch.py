@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.wire.client import wait_until
-from tests.wire.running import Gripproxy, Pushpin, Running, free_port
+from tests.wire.running import Gripproxy, Pushpin, Running
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

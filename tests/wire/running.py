@@ -7,9 +7,9 @@ the same routes; only the command line differs. Specification: config.md.
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,11 +18,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.ports import free_port
 from tests.wire.client import Client, DeadlineError, Response, Subscriptions, request, wait_until
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
+START_TRIES = 5
+TAKEN = re.compile("address.*in use", re.IGNORECASE)
 
 # Hosts that no test uses: a hold through every part of the program, and a target that refuses.
 PROBE = ("ready.invalid test", "ready.invalid,path_beg=/down 127.0.0.1:1")
@@ -76,13 +79,6 @@ class StartError(Exception):
     """The program did not begin to serve; the message ends with what it logged."""
 
 
-def free_port() -> int:
-    """Return a TCP port of the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def available(name: str) -> bool:
     """Say whether the program is installed."""
     return shutil.which(name) is not None
@@ -108,6 +104,7 @@ class Running:
         self.bugs: list[str] = []  # what it has logged of its own
         self.directory = Path()
         self.port = self.zmq_port = self.http_port = self.sub_port = self.command_port = 0
+        self.metrics_port = 0  # for those who set it
 
     def __enter__(self) -> Self:
         self.start()
@@ -125,19 +122,21 @@ class Running:
 
     def start(self) -> None:
         """Start, and return when requests, holds and publishing get through. Raises StartError."""
-        for _ in range(3):
+        for left in reversed(range(START_TRIES)):
             try:
                 self._launch()
                 self._await_ready()
-            except OSError:  # a port that somebody took in the meantime
+            except StartError as error:
                 self.stop()
+                # Somebody took a port in the meantime.
+                if not left or TAKEN.search(str(error)) is None:
+                    raise
             except BaseException:
                 self.stop()
                 raise
             else:
                 self.watch = Subscriptions(self.sub_port)
                 return
-        raise StartError(f"{self.name} got no free ports")
 
     def stop(self) -> None:
         """End the program: SIGTERM, and SIGKILL for what is left of it after a while."""
@@ -213,6 +212,7 @@ class Running:
         self.port, self.zmq_port, self.http_port, self.sub_port, self.command_port = (
             free_port() for _ in range(5)
         )
+        self.metrics_port = free_port()
         (self.directory / "pushpin.conf").write_text(self.configuration() + "\n")
         self.write_routes(self.routes)
         with (self.directory / "out.log").open("ab") as out:
@@ -232,6 +232,7 @@ class Running:
             "HTTP_PORT": self.http_port,
             "SUB_PORT": self.sub_port,
             "COMMAND_PORT": self.command_port,
+            "METRICS_PORT": self.metrics_port,
             "DIR": self.directory,
         }
         for name, filling in ports.items():

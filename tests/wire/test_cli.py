@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.wire.client import wait_until
 from tests.wire.launch import Program, program
-from tests.wire.running import ROOT, Gripproxy, free_port
+from tests.wire.running import ROOT, Gripproxy
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,10 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.ports import free_port
 from tests.wire.client import Client, DeadlineError, ask, push, request, wait_until
 from tests.wire.processes import said, stream, streams_everywhere
-from tests.wire.running import ROOT, Gripproxy, Running, free_port
+from tests.wire.running import ROOT, Gripproxy, Running
 
 SETTINGS = {"handler.prometheus_prefix": "pp_", "handler.stats_spec": ""}
 ROUTES = ["named.test,id=named test", "down.test 127.0.0.1:1", "* test"]
@@ -25,8 +26,7 @@ class Measured(Gripproxy):
     """A program with a metrics port."""
 
     def __init__(self, **settings: str) -> None:
-        self.metrics_port = free_port()
-        port = {"handler.prometheus_port": f"127.0.0.1:{self.metrics_port}"}
+        port = {"handler.prometheus_port": "127.0.0.1:METRICS_PORT"}
         super().__init__(ROUTES, settings={**SETTINGS, **port, **settings})
 
     def scrape(self) -> dict[str, Metric]:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.wire.client import Client, WebSocket, request, wait_until
 from tests.wire.origin import Origin, Stage, reply, text
 from tests.wire.processes import stream
-from tests.wire.running import ROOT, Gripproxy, Running, free_port
+from tests.wire.running import ROOT, Gripproxy, Running
 
 pytestmark = pytest.mark.slow
 

@@ -1,10 +1,12 @@
 """The harness: programs start with what they are told, say why they do not, and leave nothing."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from tests.wire import differences
+from tests.ports import free_port
+from tests.wire import differences, running
 from tests.wire.client import ask, request
 from tests.wire.origin import text
 from tests.wire.running import Gripproxy, StartError
@@ -43,6 +45,28 @@ def test_two_programs_run_side_by_side(gripproxy):
 def test_a_program_that_does_not_start_says_why():
     with pytest.raises(StartError, match="nosuch"):
         Gripproxy(["* test"], settings={"runner.nosuch": "1"}).start()
+
+
+@pytest.mark.parametrize("place", range(5), ids=["clients", "pull", "control", "sub", "command"])
+def test_a_program_whose_port_was_taken_is_started_with_others(monkeypatch, place):
+    taken = free_port()
+    given = [free_port() for _ in range(place)] + [taken]
+
+    def chosen() -> int:
+        return given.pop(0) if given else free_port()
+
+    monkeypatch.setattr(running, "free_port", chosen)
+    with socket.create_server(("127.0.0.1", taken)), Gripproxy(["* test"]) as system:
+        assert system.publish([]).status == 200
+
+
+def test_a_program_whose_ports_are_always_taken_says_so(monkeypatch):
+    taken = free_port()
+    tries = []
+    monkeypatch.setattr(running, "free_port", lambda: tries.append(taken) or taken)
+    with socket.create_server(("127.0.0.1", taken)), pytest.raises(StartError, match="in use"):
+        Gripproxy(["* test"]).start()
+    assert len(tries) == 6 * running.START_TRIES
 
 
 def test_a_stopped_program_leaves_nothing():

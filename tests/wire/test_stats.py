@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from tests.ports import free_port
 from tests.wire.client import (
     Client,
     DeadlineError,
@@ -33,7 +34,7 @@ from tests.wire.client import (
 )
 from tests.wire.origin import text
 from tests.wire.processes import said, stream, streams_everywhere
-from tests.wire.running import ROOT, Gripproxy, Running, free_port
+from tests.wire.running import ROOT, Gripproxy, Running
 from tests.wire.scenarios.overhttp import opened
 
 pytestmark = pytest.mark.slow

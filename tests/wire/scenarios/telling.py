@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Any
 
+from tests.ports import free_port
 from tests.wire.origin import Origin, Stage
-from tests.wire.running import Running, free_port
+from tests.wire.running import Running
 
 Line = tuple[str, object, object]
 Play = Callable[..., Iterator[Line]]
