@@ -30,9 +30,9 @@ STOP_SECONDS = 10
 def launch(place, *command, prepare=(), module="gripproxy", group=None, route=""):
     """Run one example until it is told to stop, then exit.
 
-    `command` starts the origin in the folder `place`; `{port}` and `{control}` in it become where
-    it shall listen and the base of the control API. The same two are in its environment as PORT
-    and, as GRIP libraries take it, GRIP_URL. `prepare` is a command to run first. A `module` that
+    `command` starts the origin in the folder `place`; `{port}`, `{control}` and `{pull}` in it become
+    where it shall listen, the base of the control API and where ZeroMQ items go. The first two are
+    in its environment as PORT and, as GRIP libraries take it, GRIP_URL. `prepare` is a command to run first. A `module` that
     is missing comes with a dependency `group` of pyproject.toml. `route` is what the route has
     beside its `*`, for example `,cache`.
     """
@@ -108,7 +108,8 @@ def _bound(probe, port):
 def _run(place, command, ports, route):
     url = f"http://127.0.0.1:{ports['clients']}/"
     control = f"http://127.0.0.1:{ports['control']}"
-    words = [word.format(port=ports["origin"], control=control) for word in command]
+    pull = f"tcp://127.0.0.1:{ports['pull']}"
+    words = [word.format(port=ports["origin"], control=control, pull=pull) for word in command]
     settings = {"PORT": str(ports["origin"]), "GRIP_URL": f"{control}/"}
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
