@@ -30,7 +30,7 @@ STOP_SECONDS = 10
 def launch(place, *command, prepare=(), module="gripproxy", group=None, route=""):
     """Run one example until it is told to stop, then exit.
 
-    `command` starts the origin in the folder `place`; in it `{port}` becomes where it shall listen,
+    `command` starts the origin in the folder `place`; in it `{port}` becomes where it listens,
     `{control}` the base of the control API, `{pull}` where items go over ZeroMQ. The first two are
     in its environment as PORT and, as GRIP libraries take it, GRIP_URL. `prepare` is a command to
     run first. A `module` that is missing comes with a dependency `group` of pyproject.toml.
