@@ -12,7 +12,8 @@ import random
 import socket
 import ssl
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from gripproxy.config import Config
 from gripproxy.engine.channels import Channels, Kind
@@ -36,6 +37,7 @@ from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.polling import Waiter
+from gripproxy.flow.purging import Purging
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.flow.sockets import SocketFlow
@@ -69,15 +71,22 @@ DRAIN_TICK = 0.05
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
 
-# Has a purge, and these tags beside what it names, taken back in all processes of an instance;
-# returns when none of them serves any of it.
-Spread = Callable[[Purge, frozenset[tags.Tag]], Awaitable[None]]
+
+class Peers(Protocol):
+    """The other processes of an instance, as far as purges go."""
+
+    def level(self) -> bool:
+        """Tell whether every purge that anyone was told of has been applied here."""
+
+    async def purge(self, purge: Purge, names: frozenset[tags.Tag]) -> None:
+        """Have a purge, and these tags, taken back in all processes; wait until it is believed."""
 
 
 class Front:
     """The front role: clients, origins, stories, the hub."""
 
     _counters: Counters | None = None
+    _sweeps = False
 
     def __init__(
         self,
@@ -89,17 +98,14 @@ class Front:
         topic: Callable[[str, bool], None],
         maxconn: int,
         last_ids: LastIds,
-        level: Callable[[], bool] = lambda: True,
-        spread: Spread | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        """Build a front. In one of several, `level` tells whether all purges are applied here."""
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._spread = self._purge_here if spread is None else spread
-        self._sweeps = False
         self._clock = clock
         self._tasks = tasks
         self._topic = topic
+        self._peers = peers
         self._throttle = Throttle()
         self._minute = Throttle(60.0)
         self._alarm = Alarm(loop, self._ring)
@@ -147,12 +153,12 @@ class Front:
             fetcher.ask,
             clock=clock,
             tasks=tasks,
-            level=level,
+            level=_alone if peers is None else peers.level,
             invalidate=self._invalidate,
             cookies=Cookies(config.cache.cookies),
             max_object_size=config.cache.max_object_size,
         )
-        fetcher.cache = self.cache
+        fetcher.cache = self.cache if runner.workers == 1 or peers is not None else None
         self.access = Access(
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
@@ -202,6 +208,7 @@ class Front:
             serve_socket=self._sockets.serve,
             serve_sockjs=self.sockjs.serve,
         )
+        self.flow.purging = Purging(config.cache.purge_from, self._purge_for_client, _make_id)
         self.server = Server(
             self.flow.serve,
             clock=clock,
@@ -271,19 +278,27 @@ class Front:
             self._loop.call_soon(self._sweep)
         return count
 
-    async def _purge_here(self, purge: Purge, names: frozenset[tags.Tag]) -> None:
-        self.purge(purge, names)
+    async def _purge_for_client(self, purge: Purge) -> None:
+        await self._purge_everywhere(purge, frozenset())
 
     async def _invalidate(self, names: frozenset[tags.Tag]) -> None:
         """Take back what an unsafe request has changed, before its client is told."""
+        await self._purge_everywhere(Purge(), names)
+
+    async def _purge_everywhere(self, purge: Purge, names: frozenset[tags.Tag]) -> None:
+        """Take back what a client's request names, in all processes."""
         if self._counters is not None:
             self._counters.metrics.purged("client")
-        await self._spread(Purge(), names)
+        if self._peers is None:
+            self.purge(purge, names)
+        else:
+            await self._peers.purge(purge, names)
 
     def _sweep(self) -> None:
         """Drop what is dead, a little in each turn of the loop."""
-        self._sweeps = self.store.sweep(now=self._clock.now())
-        if self._sweeps:
+        self._sweeps = False
+        if self.store.sweep(now=self._clock.now()):
+            self._sweeps = True
             self._loop.call_soon(self._sweep)
 
     # As the hub's notices
@@ -442,6 +457,11 @@ def _what_ends(connection: Connection) -> Hold | Connection:
 def _name(route: Route) -> str:
     """Return what the log calls a route: its id, or where it is written."""
     return f"route {route.id}" if route.explicit_id else route.place
+
+
+def _alone() -> bool:
+    """Tell whether the only process knows of all purges: it does."""
+    return True
 
 
 def _make_id() -> str:

@@ -1,10 +1,11 @@
 """The story of a client request (layout.md, *A request*).
 
-1. Its route is found; without one it is answered.
-2. A WebSocket handshake goes its own way (`flow.sockets`), and so does whatever is below the
+1. A purge by a client who may purge is carried out (`flow.purging`).
+2. Its route is found; without one it is answered.
+3. A WebSocket handshake goes its own way (`flow.sockets`), and so does whatever is below the
    route's `sockjs` (`flow.sockjs`).
-3. The request is sent to the route's origin, changed as forwarding demands; its body streams.
-4. The response is GRIP: `flow.holding` takes over. Else it is relayed, its body streaming.
+4. The request is sent to the route's origin, changed as forwarding demands; its body streams.
+5. The response is GRIP: `flow.holding` takes over. Else it is relayed, its body streaming.
 
 Whoever is not answered by an origin is answered by us, with the reason.
 """
@@ -22,6 +23,7 @@ from gripproxy.flow.dressing import Dress
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.holding import Holder
 from gripproxy.flow.ports import Clock, Exchange
+from gripproxy.flow.purging import Purging
 from gripproxy.protocol import answers, forwarding, instruct, jsonp
 from gripproxy.protocol import headers as fields
 from gripproxy.protocol.forwarding import Forwarder
@@ -78,6 +80,7 @@ class RequestFlow:
         self._settings = settings
         self._serve_socket = serve_socket
         self._serve_sockjs = serve_sockjs
+        self.purging: Purging | None = None  # set by whoever lets clients purge
         self.routes = RouteTable(())
         self._watch: Watch | None = None
 
@@ -90,8 +93,9 @@ class RequestFlow:
         course = _Course(exchange.request)
         if self._watch is not None:
             self._watch.head()
+        purging = self.purging is not None and course.request.method == b"PURGE"
         try:
-            response = await self._respond(exchange, course)
+            response = await (self._purge if purging else self._respond)(exchange, course)
         except RequestError as error:
             response = answers.of_request_error(error)
         except OriginError as error:
@@ -112,6 +116,12 @@ class RequestFlow:
             self._access.answered(exchange, course.request, course.route, course.target, status)
         else:
             self._access.broke_off(course.request, course.route, course.target)
+
+    async def _purge(self, exchange: Exchange, course: "_Course") -> Response | None:
+        """Return the answer to `PURGE`, or to a request like any other if it is none."""
+        assert self.purging is not None  # or nobody asks
+        answer = await self.purging.answer(course.request)
+        return answer or await self._respond(exchange, course)
 
     async def _respond(self, exchange: Exchange, course: "_Course") -> Response | None:
         """Return what the request is to be answered with; None: another story has taken it."""
