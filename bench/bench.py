@@ -27,6 +27,7 @@ def one(env, make, name):
     sut = make(env)
     if need not in sut.kinds and need not in sut.features:
         return None
+    sut.cached = name in caching.SCENARIOS
     row = {"scenario": name, "system": sut.name, "pinned": env.pinned}
     old = signal.signal(signal.SIGALRM, lambda *x: (_ for _ in ()).throw(TimeoutError("took too long")))
     signal.alarm(env.args.limit)

@@ -21,6 +21,7 @@ class System:
     name = "?"
     kinds = ("stream", "sse", "ws")
     features = set()
+    cached = False  # set before the start: the scenario is one of those with a cache
 
     def __init__(self, env):
         self.env = env
@@ -86,11 +87,13 @@ class System:
         self.procs = []
 
     # what differs between systems
-    def publisher(self):
-        return publish.Zmq("127.0.0.1:%d" % self.zmq_port)
+    def publisher(self, encoding="T"):
+        return publish.Zmq("127.0.0.1:%d" % self.zmq_port, encoding)
 
     def path(self, kind, channel):
         return "/%s?channel=%s" % (kind, channel)
+
+    m_is = "M"  # the encoding of items that ingest-zmq-m sends
 
     def holds(self):
         """How many hold instructions have been given, all told."""
@@ -120,7 +123,8 @@ class Pushpin(System):
     """Pushpin as installed, or one installed under another root (--pushpin)."""
 
     name = "pushpin"
-    features = {"proxy", "over-http", "zmq", "http", "longpoll", "manychan", "hint", "ids"}
+    features = {"proxy", "over-http", "zmq", "zmq-m", "beside", "http", "longpoll", "manychan", "hint", "ids"}
+    m_is = "T"  # it does not read msgpack
 
     def __init__(self, env, name="pushpin", root=""):
         super().__init__(env)
@@ -202,7 +206,8 @@ class Gripproxy(System):
     """This proxy, or another checkout of it, run by that one's Python (--gripproxy)."""
 
     name = "gripproxy"
-    features = {"proxy", "over-http", "zmq", "http", "longpoll", "manychan", "hint", "ids"}
+    features = {"proxy", "over-http", "zmq", "zmq-m", "beside", "http", "longpoll", "manychan", "hint", "ids", "cache", "purge-url", "purge-key"}
+    purge_how = "tag"
 
     def __init__(self, env, name="gripproxy", python=sys.executable):
         super().__init__(env)
@@ -210,7 +215,10 @@ class Gripproxy(System):
 
     def launch(self):
         d = self.dir
-        (d / "routes").write_text("* 127.0.0.1:%d,over_http\n" % self.origin_port)
+        origin = "127.0.0.1:%d,over_http\n" % self.origin_port
+        # a route with `cache` has costs of its own, which the other scenarios do not ask about
+        cached = ["*,path_beg=/%s,cache %s" % (x, origin) for x in CACHED] if self.cached else []
+        (d / "routes").write_text("".join(cached) + "* " + origin)
         (d / "gripproxy.conf").write_text(f"""[global]
 rundir={d}/run
 ipc_prefix=b-
@@ -237,10 +245,17 @@ message_wait=5000
 id_cache_ttl=60
 connection_subscription_max=20
 subscription_linger=60
+
+[cache]
+size=2000000000
 """)
         self.run([self.python, "-m", "gripproxy", "run", "--config", str(d / "gripproxy.conf")])
         wait_port(self.http_port, self.procs[0])
         self.wait_plain()
+
+    def purge(self, kind, what):
+        said = {"urls": ["http://127.0.0.1:%d%s" % (self.port, what)]} if kind == "url" else {"keys": [what]}
+        return self.http_port, self.http_request("POST", "/purge", body=json.dumps(said))
 
 
 def nchan_module():
@@ -440,7 +455,7 @@ class Direct(System):
 class Command(System):
     """Any system that a command line starts."""
 
-    features = {"proxy", "over-http", "zmq", "http", "longpoll", "manychan", "hint", "ids", "cache", "purge-url", "purge-key"}
+    features = {"proxy", "over-http", "zmq", "zmq-m", "beside", "http", "longpoll", "manychan", "hint", "ids", "cache", "purge-url", "purge-key"}
     purge_how = "its own"
     purges = {"url": 'POST {http_port} /purge {"urls": ["{url}"]}', "key": 'POST {http_port} /purge {"keys": ["{key}"]}'}
 
