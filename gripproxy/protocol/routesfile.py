@@ -122,10 +122,11 @@ def _say_rival(first: Route, second: Route) -> str:
 
 
 def explain(route: Route) -> str:
-    """Say in words which requests a line takes and where they go."""
+    """Say in words which requests a line takes, where they go, and what else it changes."""
     targets = ", else to ".join(_say_target(target) for target in route.targets)
     name = f" (id {route.id})" if route.explicit_id else ""
-    return f"{_say_kind(route)}{_say_host(route)}{_say_path(route)} go to {targets}{name}"
+    taken = f"{_say_kind(route)}{_say_host(route)}{_say_path(route)} go to {targets}{name}"
+    return "; ".join([taken, *_say_changes(route), *_say_rest(route)])
 
 
 _KINDS = {None: "requests and WebSockets", "http": "requests", "ws": "WebSockets"}
@@ -151,6 +152,58 @@ def _say_path(route: Route) -> str:
     return f"{joint} whose path begins with {route.path_beg.decode()}"
 
 
+def _say_changes(route: Route) -> Iterator[str]:
+    """Say what a line changes in requests."""
+    if route.as_host:
+        yield f"the origin sees the host {_text(route.as_host)}"
+    if route.replace_beg is not None:
+        yield _say_beginning(_text(route.path_beg), _text(route.replace_beg))
+    elif route.path_rem:
+        yield f"the first {route.path_rem} bytes of the path are cut off"
+    for name, value in route.headers:
+        said = f"set to {_text(value)}" if value else "removed"
+        yield f"{_text(name)} is {said}"
+    if route.orig_headers:
+        yield "the origin gets marked copies of all fields, too"
+    if route.sig_key_text:
+        yield "Grip-Sig has a key of its own"
+    if route.sig_iss:
+        yield f"Grip-Sig has the issuer {route.sig_iss}"
+
+
+def _say_beginning(path_beg: str, replace_beg: str) -> str:
+    if not path_beg:
+        return f"{replace_beg or 'nothing'} is put before the path"
+    if not replace_beg:
+        return f"{path_beg} is cut off the path"
+    return f"{path_beg} of the path becomes {replace_beg}"
+
+
+def _say_rest(route: Route) -> Iterator[str]:
+    """Say what a line changes in answers, holds and the log."""
+    if route.no_grip:
+        yield "the origin does not speak GRIP"
+    if route.prefix:
+        yield f"its channels begin with {route.prefix}"
+    if route.cache:
+        yield "responses may be stored and served from the cache"
+    if route.cache and route.purge_channel:
+        yield "an item purges the responses that name its channel"
+    if route.aco:
+        yield "other sites may ask, also by JSON-P"
+    if route.sockjs:
+        below = f" (for the origin {_text(route.sockjs_as_path)})" if route.sockjs_as_path else ""
+        yield f"below {_text(route.sockjs)} is SockJS{below}"
+    if route.debug:
+        yield "error answers say why"
+    if route.log_level is not None:
+        yield f"its log level is {route.log_level}"
+
+
+def _text(wire: bytes) -> str:
+    return wire.decode(errors="replace")
+
+
 def _say_target(target: Target) -> str:
     notes = [word for word, on in _target_notes(target) if on]
     name = "the built-in test origin" if target.kind == "test" else str(target)
@@ -162,6 +215,11 @@ def _target_notes(target: Target) -> Iterable[tuple[str, bool]]:
     return (
         ("TLS", target.ssl),
         ("certificate not checked", target.ssl and target.insecure),
+        ("its certificate must name it", target.ssl and target.trust_connect_host),
+        ("with a certificate of ours", bool(target.client_cert)),
         (f"host {host}", bool(host)),
+        ("no private addresses", target.untrusted),
         ("WebSockets over HTTP", target.over_http),
+        ("one event a request", target.over_http and target.one_event),
+        (f"holds are subscribed to {', '.join(target.subs)}, too", bool(target.subs)),
     )

@@ -171,6 +171,65 @@ def test_a_line_is_explained(line, words):
 
 
 @pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ("as_host=o.test:81", "the origin sees the host o.test:81"),
+        ("path_beg=/old,replace_beg=/new", "/old of the path becomes /new"),
+        ("path_beg=/old,replace_beg=", "/old is cut off the path"),
+        ("replace_beg=/new", "/new is put before the path"),
+        ("replace_beg=", "nothing is put before the path"),
+        ("path_rem=3", "the first 3 bytes of the path are cut off"),
+        ("header=X-A:1", "X-A is set to 1"),
+        ("header=X-A:", "X-A is removed"),
+        ("orig_headers", "the origin gets marked copies of all fields, too"),
+        ("sig_iss=me", "Grip-Sig has the issuer me"),
+        ("sig_key=k", "Grip-Sig has a key of its own"),
+        ("no_grip", "the origin does not speak GRIP"),
+        ("prefix=p-", "its channels begin with p-"),
+        ("cache", "responses may be stored and served from the cache"),
+        ("aco", "other sites may ask, also by JSON-P"),
+        ("sockjs=/s", "below /s is SockJS"),
+        ("sockjs=/s,sockjs_as_path=/ws", "below /s is SockJS (for the origin /ws)"),
+        ("debug", "error answers say why"),
+        ("log_level=0", "its log level is 0"),
+    ],
+)
+def test_what_a_line_changes_is_explained(parameters, words):
+    _, *rest = routesfile.explain(parse(f"a.test,{parameters} test").routes[0]).split("; ")
+    assert rest == [words]
+
+
+def test_all_that_a_line_changes_is_explained():
+    line = "a.test,cache,purge=channel,prefix=p- test"
+    _, *rest = routesfile.explain(parse(line).routes[0]).split("; ")
+    assert rest == [
+        "its channels begin with p-",
+        "responses may be stored and served from the cache",
+        "an item purges the responses that name its channel",
+    ]
+
+
+@pytest.mark.parametrize("parameters", ["purge=channel", "id=", "nosuch"])
+def test_what_has_no_effect_is_not_explained(parameters):
+    assert ";" not in routesfile.explain(parse(f"a.test,{parameters} test").routes[0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ("ssl,trust_connect_host", "TLS, its certificate must name it"),
+        ("trust_connect_host", ""),
+        ("untrusted", "no private addresses"),
+        ("over_http,one_event", "WebSockets over HTTP, one event a request"),
+        ("sub=a,sub=b", "holds are subscribed to a, b, too"),
+    ],
+)
+def test_parameters_of_targets_are_explained(parameters, words):
+    said = routesfile.explain(parse(f"a.test o.test:1,{parameters}").routes[0])
+    assert said.partition(" go to ")[2] == ("o.test:1" + (f" ({words})" if words else ""))
+
+
+@pytest.mark.parametrize(
     ("lines", "note"),
     [
         (
