@@ -88,6 +88,7 @@ class Control:
                     head=handler.push_in_http_max_headers_size,
                     header_timeout=CONTROL_HEADER_SECONDS,
                     body_timeout=CONTROL_BODY_SECONDS,
+                    loose=True,
                 ),
                 refused=self._api.refused,
                 failed=failed,

@@ -46,10 +46,13 @@ _HEADER_FAILED = "Failed to parse request header."
 _BODY_FAILED = "Failed to parse request body."
 _TOO_LARGE = "Request body too large."
 _LENGTH_REQUIRED = "Request requires Content-Length."
+_EXCEEDED = "Request body exceeded Content-Length."
 
 # What the server refuses, by the end of its text, and what is told here instead.
 _REFUSALS = (
     ("invalid content length", 400, "Bad Content-Length."),
+    ("negative content length", 400, _EXCEEDED),
+    ("more than the content length", 400, _EXCEEDED),
     ("unsupported transfer encoding", 411, _LENGTH_REQUIRED),
     ("invalid chunk size", 400, _BODY_FAILED),
     ("invalid chunk suffix", 400, _BODY_FAILED),

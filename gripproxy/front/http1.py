@@ -52,6 +52,7 @@ class Limits:
     ping_interval: float = 30.0
     message_max: int = 1_000_000
     compression: bool = False
+    loose: bool = False  # heads that are not quite HTTP are understood
 
 
 class Host(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from gripproxy.errors import RequestError
 from gripproxy.flow.ports import Clock, Exchange, Tasks
 from gripproxy.front.http1 import Connection, Limits
+from gripproxy.front.loose import LooseConnection
 from gripproxy.protocol.headers import format_date
 from gripproxy.protocol.messages import Response
 
@@ -75,9 +76,10 @@ class Server:
 
     async def _accept(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         secure = context is not None
+        kind = LooseConnection if self.limits.loose else Connection
 
         def make() -> Connection:
-            return Connection(self, secure=secure)
+            return kind(self, secure=secure)
 
         # A copy: closing it stops accepting, while the kernel goes on queueing for the original.
         self._servers.append(

@@ -93,7 +93,7 @@ async def listen(intake, warnings):
             api.serve,
             clock=clock,
             tasks=tasks,
-            limits=Limits(head=head),
+            limits=Limits(head=head, loose=True),
             refused=api.refused,
             failed=lambda who, error: failures.append(error),
         )
@@ -195,7 +195,16 @@ async def test_each_answer_is_logged(port):
         ),
         (request("POST", "/", Content_Length="x"), "400 Bad Request", "Bad Content-Length."),
         (request("POST", "/", Content_Length=""), "400 Bad Request", "Bad Content-Length."),
-        (request("POST", "/", Content_Length="-1"), "400 Bad Request", "Bad Content-Length."),
+        (
+            request("POST", "/", Content_Length="-1"),
+            "400 Bad Request",
+            "Request body exceeded Content-Length.",
+        ),
+        (
+            request("POST", "/publish", body=b'{"items":[]}') + b"\n",
+            "400 Bad Request",
+            "Request body exceeded Content-Length.",
+        ),
         (
             request("POST", "/publish", Content_Length=1_000_001),
             "400 Bad Request",
@@ -221,6 +230,41 @@ async def test_what_is_no_request_is_answered_and_the_port_goes_on(
     assert [name for name, _ in fields] == ["Content-Type", "Connection", "Content-Length"]
     assert await port.told("GET", "/") == ("200 OK", "Pushpin API\n")
     assert intake.items == []
+
+
+# What is not quite HTTP
+
+
+LOOSE = b"POST /publish HTTP/1.1\nX\nContent-Length: %d\n\n"
+
+
+async def test_a_head_that_is_not_quite_http_is_understood(port, intake):
+    body = batch(ITEM)
+    head = LOOSE % len(body)
+    answer = await port.send(head + body, head + body, request())
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 3
+    assert intake.channels == ["c", "c"]
+
+
+async def test_such_a_head_may_come_in_pieces(port, intake):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port.number)
+    sent = LOOSE.replace(b"X\n", b"Connection: close\r\n") % 12 + b'{"items":[]}'
+    for piece in range(0, len(sent), 7):
+        writer.write(sent[piece : piece + 7])
+        # An answer on another connection: the server has read on this one.
+        assert await port.told() == ("200 OK", "Pushpin API\n")
+    assert (await reader.read()).endswith(b"\r\n\r\nPublished\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_what_follows_a_request_without_a_length_is_ignored(port):
+    assert (await port.send(request() + b"abc")).endswith(b"\r\n\r\nPushpin API\n")
+
+
+async def test_a_page_is_not_taken_for_another_where_no_host_is_named(port):
+    answer = await port.send(b"GET / HTTP/1.1\r\nOrigin: http://localhost\r\n\r\n", request())
+    assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
 
 
 async def test_what_could_not_be_read_is_logged(port):

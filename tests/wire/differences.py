@@ -395,11 +395,7 @@ DIFFERENCES: Mapping[tuple[str, str], Difference] = {
 }
 
 # Pattern of scenario names -> why it fails.
-PENDING: Mapping[str, str] = {
-    "control-bytes-bare-lf": "refused; accepted by publishing.md 11.1",
-    "control-bytes-line-without-colon": "refused; ignored by publishing.md 11.1",
-    "control-refuses-length-negative": "says Bad Content-Length; publishing.md 11.1",
-}
+PENDING: Mapping[str, str] = {}
 
 
 def matches(name: str, pattern: str) -> bool:

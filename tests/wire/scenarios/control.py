@@ -177,6 +177,14 @@ def control(system, stage, method, path, fields, body, must):
             b"GET / HTTP/1.0\r\n\r\n",
             answer("200 OK", r"Pushpin API\n").replace("HTTP/1.1", "HTTP/1.0"),
         ),
+        "version-other": (
+            b"GET / HTTP/3.7\r\nConnection: close\r\n\r\n",
+            answer("200 OK", r"Pushpin API\n"),
+        ),
+        "bare-lf-body": (
+            b'POST /publish HTTP/1.1\nConnection: close\nContent-Length: 12\n\n{"items":[]}',
+            answer("200 OK", r"Published\n"),
+        ),
         "line-without-colon": (
             b"GET / HTTP/1.1\r\nX\r\nConnection: close\r\n\r\n",
             answer("200 OK", r"Pushpin API\n"),
@@ -196,6 +204,11 @@ def control_bytes(system, stage, sent, must):
     each={
         "length-negative": (
             b"POST /publish HTTP/1.1\r\nConnection: close\r\nContent-Length: -1\r\n\r\n",
+            r"Request body exceeded Content-Length.\n",
+        ),
+        "length-exceeded": (
+            b"POST /publish HTTP/1.1\r\nConnection: close\r\nContent-Length: 12\r\n\r\n"
+            b'{"items":[]}\n',
             r"Request body exceeded Content-Length.\n",
         ),
         "no-method": (b" / HTTP/1.1\r\n\r\n", r"Failed to parse request header.\n"),
