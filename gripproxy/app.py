@@ -37,9 +37,9 @@ from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.polling import Waiter
+from gripproxy.flow.ports import Receipt
 from gripproxy.flow.purging import Purging
 from gripproxy.flow.request import RequestFlow
-from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.flow.sockets import SocketFlow
 from gripproxy.flow.sockjs import Settings as SockJsSettings
 from gripproxy.flow.sockjs import SockJs
@@ -59,9 +59,8 @@ from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import Route, RouteTable
-from gripproxy.protocol.signing import Verifier
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
-from gripproxy.upstream import Origins, forwarding_settings
+from gripproxy.upstream import Origins, forwarding_settings, request_settings
 
 log = logging.getLogger("gripproxy")
 
@@ -198,13 +197,7 @@ class Front:
             holder,
             clock=clock,
             access=self.access,
-            settings=RequestSettings(
-                debug=proxy.debug,
-                accept_route=proxy.accept_pushpin_route,
-                accept_proto=proxy.accept_x_forwarded_protocol,
-                cross_origin=proxy.auto_cross_origin,
-                upstream=Verifier(proxy.upstream_key) if proxy.upstream_key else None,
-            ),
+            settings=request_settings(config),
             serve_socket=self._sockets.serve,
             serve_sockjs=self.sockjs.serve,
         )
@@ -255,7 +248,9 @@ class Front:
         receivers = 0
         for item in items:
             count = self.hub.publish(item, now=now)
-            self.access.published(item.channel, count)
+            # Of several processes those without a holder have nothing to tell.
+            if self._peers is None or item.channel in self.hub.channels:
+                self.access.published(item.channel, count)
             receivers += count
         return receivers
 
@@ -277,6 +272,14 @@ class Front:
             self._sweeps = True
             self._loop.call_soon(self._sweep)
         return count
+
+    def take_back(self, purges: Sequence[Purge]) -> Receipt:
+        """Take back what purges name, in this process."""
+        return Receipt(sum([self.purge(purge) for purge in purges]))
+
+    async def take_back_and_count(self, purge: Purge) -> Receipt:
+        """Take back what a purge names, in this process."""
+        return self.take_back([purge])
 
     async def _purge_for_client(self, purge: Purge) -> None:
         await self._purge_everywhere(purge, frozenset())

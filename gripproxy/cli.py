@@ -1,5 +1,6 @@
-"""The command line: `run`, `check`, `publish`, `purge` (config.md 2, 7; publishing.md 12).
+"""The command line: `run`, `check`, `explain`, `publish`, `purge`.
 
+Specification: config.md 2, 7; publishing.md 12.
 Each command is a few lines around a call. What the operator can fix ends with one line on
 standard error that says how, and exit code 2; what a proxy refused, with 1; a bug, with 3.
 """
@@ -11,14 +12,16 @@ from typing import NoReturn
 
 import click
 
-from gripproxy import __version__, config, runtime, startup, supervisor
+from gripproxy import __version__, config, explaining, runtime, startup, supervisor, upstream
 from gripproxy import worker as workers
 from gripproxy.config import Config, Given
 from gripproxy.control import client
 from gripproxy.control.client import Destination, Publication
-from gripproxy.errors import GripProxyError, PublishError, UsageError
+from gripproxy.errors import GripProxyError, PublishError, RequestError, UsageError
 from gripproxy.protocol import routesfile
+from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.purges import Purge
+from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
 
 REFUSED, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
@@ -202,6 +205,51 @@ def _say_problems(texts: Sequence[str]) -> NoReturn:
     for text in texts:
         click.echo(text, err=True)
     sys.exit(USAGE)
+
+
+@program.command(cls=_Start)
+@_options
+@click.option("-X", "--method", default="GET", metavar="METHOD", help="Another one than GET.")
+@click.option("-H", "--header", "headers", multiple=True, metavar='"K: V"', help="A field of it.")
+@click.option("--from", "peer", default="127.0.0.1", metavar="ADDR", help="The client's address.")
+@click.argument("url")
+def explain(
+    path: str | None,
+    routes: tuple[str, ...],
+    port: str,
+    instance: int | None,
+    settings: tuple[str, ...],
+    log_level: str,
+    verbose: bool,  # noqa: ARG001
+    logfile: str,  # noqa: ARG001
+    merge: bool,  # noqa: ARG001
+    method: str,
+    headers: tuple[str, ...],
+    peer: str,
+    url: str,
+) -> None:
+    """Say which route a request for URL takes, and what its origin is asked.
+
+    Nothing is sent. URL begins with http, https, ws or wss.
+    """
+    try:
+        read = config.load(path, _given(settings, port, instance, log_level))
+        table = RouteTable(_routes(read, routes).routes)
+        asked = explaining.make_request(url, method=method, lines=headers, peer=peer)
+        lines, found = explaining.explain(
+            asked,
+            table,
+            Forwarder(upstream.forwarding_settings(read)),
+            upstream.request_settings(read),
+            wall=runtime.wall(),
+        )
+    except RequestError as error:
+        lines, found = [explaining.refused(error)], False
+    except UsageError as error:
+        fail(*str(error).splitlines())
+    for line in lines:
+        click.echo(line)
+    sys.exit(0 if found else REFUSED)
 
 
 @program.command(hidden=True)

@@ -2,13 +2,14 @@
 
 from gripproxy.config import Config
 from gripproxy.flow.ports import Interim, OriginSocket
+from gripproxy.flow.request import Settings as RequestSettings
 from gripproxy.origin.builtin import Builtin
 from gripproxy.origin.pool import Pool
 from gripproxy.protocol.forwarding import AddressRule
 from gripproxy.protocol.forwarding import Settings as ForwardingSettings
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import Target
-from gripproxy.protocol.signing import Signer
+from gripproxy.protocol.signing import Signer, Verifier
 
 
 class Origins:
@@ -31,6 +32,18 @@ class Origins:
         if target.kind == "test":
             return await self._builtin.connect(request, target)
         return await self._pool.connect(request, target)
+
+
+def request_settings(config: Config) -> RequestSettings:
+    """Return what the options say of the way of a request."""
+    proxy = config.proxy
+    return RequestSettings(
+        debug=proxy.debug,
+        accept_route=proxy.accept_pushpin_route,
+        accept_proto=proxy.accept_x_forwarded_protocol,
+        cross_origin=proxy.auto_cross_origin,
+        upstream=Verifier(proxy.upstream_key) if proxy.upstream_key else None,
+    )
 
 
 def forwarding_settings(config: Config) -> ForwardingSettings:

@@ -126,7 +126,7 @@ class RequestFlow:
     async def _respond(self, exchange: Exchange, course: "_Course") -> Response | None:
         """Return what the request is to be answered with; None: another story has taken it."""
         request = course.request
-        route = course.route = self._route(request)
+        route = course.route = choose(self.routes, request, self._settings)
         if route is not None and route.sockjs and request.path.startswith(route.sockjs):
             trusted, debug = self._trusts(request), self._debug(route)
             await self._serve_sockjs(exchange, route, trusted=trusted, debug=debug)
@@ -174,23 +174,6 @@ class RequestFlow:
             course.dress = Dress(request.headers, script)
         return course.request
 
-    def _route(self, request: Request) -> Route | None:
-        headers = request.headers
-        if self._settings.accept_proto and request.scheme == b"http":
-            proto = headers.get(b"x-forwarded-proto") or headers.get(b"x-forwarded-protocol")
-            if proto in (b"https", b"wss"):
-                request.scheme = b"https"
-        path = request.path
-        if self._settings.accept_route and headers.marks & fields.ROUTE:
-            named = headers.get(b"pushpin-route")
-            if named:
-                found = self.routes.by_id(named, path)
-                if found is not Miss.SHARED:
-                    return found
-        return self.routes.match(
-            request.host, path, secure=request.scheme == b"https", websocket=request.websocket
-        )
-
     def _debug(self, route: Route | None) -> bool:
         return self._settings.debug or (route is not None and route.debug)
 
@@ -237,6 +220,25 @@ class _Course:
     route: Route | None = None
     target: Target | None = None
     dress: Dress | None = None
+
+
+def choose(routes: RouteTable, request: Request, settings: Settings) -> Route | None:
+    """Return the route of a request (routes.md 4, 5); it may count as one over TLS from now on."""
+    headers = request.headers
+    if settings.accept_proto and request.scheme == b"http":
+        proto = headers.get(b"x-forwarded-proto") or headers.get(b"x-forwarded-protocol")
+        if proto in (b"https", b"wss"):
+            request.scheme = b"https"
+    path = request.path
+    if settings.accept_route and headers.marks & fields.ROUTE:
+        named = headers.get(b"pushpin-route")
+        if named:
+            found = routes.by_id(named, path)
+            if found is not Miss.SHARED:
+                return found
+    return routes.match(
+        request.host, path, secure=request.scheme == b"https", websocket=request.websocket
+    )
 
 
 def _refuse_events(request: Request, route: Route) -> None:

@@ -82,12 +82,12 @@ def test_without_a_command_it_says_how_it_is_used(tmp_path):
     result = called(cwd=tmp_path)
     assert result.returncode == 0
     assert result.stdout.startswith("Usage: ")
-    assert {"run", "check", "publish"} <= set(result.stdout.split())
+    assert {"run", "check", "explain", "publish"} <= set(result.stdout.split())
     assert "worker" not in result.stdout.split()
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("publish",)])
+@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("explain",), ("publish",)])
 def test_help_is_asked_for_with_two_names(tmp_path, command, option):
     result = called(*command, option, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
@@ -327,6 +327,41 @@ def test_check_says_whose_order_decides(tmp_path):
 def test_check_opens_nothing(tmp_path, taken):
     assert checked(tmp_path, GOOD.replace("7999", str(taken)), "* test\n").returncode == 0
     assert {path.name for path in tmp_path.iterdir()} == {"a.conf", "gripproxy.conf", "routes"}
+
+
+# Explain
+
+
+def test_explain_says_what_the_origin_is_asked(tmp_path):
+    given = ("--route", "a.test,path_beg=/b,replace_beg=/c 127.0.0.1:1")
+    result = called("explain", *given, "http://a.test/b/d", "-H", "X-A: 1", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("<route>:1: requests and WebSockets of a.test ")
+    assert lines[2:6] == [
+        "127.0.0.1:1 is asked:",
+        "    GET /c/d HTTP/1.1",
+        "    Host: a.test",
+        "    X-A: 1",
+    ]
+
+
+def test_explain_says_why_nobody_is_asked(tmp_path):
+    result = called("explain", "--route", "a.test test", "http://b.test/", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout.startswith("No route: there is no line for the host b.test")
+
+
+def test_explain_says_how_a_client_is_refused(tmp_path):
+    result = called("explain", *ROUTE, "http://a.test:99999/", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout.startswith("The client gets 400: ")
+
+
+def test_explain_wants_a_url(tmp_path):
+    assert refused("explain", *ROUTE, "a.test/x", cwd=tmp_path) == (
+        'the URL "a.test/x" must look like http://HOST/PATH, or with https, ws or wss'
+    )
 
 
 # Start
