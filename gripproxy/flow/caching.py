@@ -121,6 +121,7 @@ class Cache:
         self._limit = max_object_size
         self._flights: dict[Key, list[_Flight]] = {}
         self._lines: dict[Route, bytes] = {}
+        self.latest: Ask | None = None  # the last that was answered with what is fresh
         # How requests were answered, for metrics; each is one of these (`results`).
         self.hits = self.stale = self.revalidated = self.collapsed = 0
         self.misses = self.passed = self.refused = 0
@@ -235,29 +236,55 @@ class Cache:
 
     async def _look_up(self, ask: Ask, *, again: bool = False) -> tuple[Response, Target]:
         """Answer from memory or by a flight (3). `again`: only by a flight that begins now."""
-        store, now = self._store, self._clock.wall()
-        candidates = store.find(ask.key, floor=ask.floor)
-        entry = reuse.choose(candidates, ask.request.headers) if candidates else None
-        purged_at = store.softly_purged_at(entry.began, entry.tags) if entry is not None else None
+        now = self._clock.wall()
+        entry, verdict = self._found(ask, now)
         facts = entry.facts if entry is not None else None
-        verdict = reuse.judge(facts, ask.demand, now=now, purged_at=purged_at, floor=ask.floor > 0)
-        if entry is not None and verdict in (Verdict.USE, Verdict.USE_STALE):
-            store.used(entry)
-            if verdict is Verdict.USE:
-                self.hits += 1
-            else:
-                self.stale += 1
-                if not self._flights.get(ask.key):
-                    self._start(ask, entry)
+        if entry is not None and verdict is Verdict.USE:
+            self.use(entry)
+            self.latest = ask
+            return self._from_memory(ask, entry, now), entry.target
+        if entry is not None and verdict is Verdict.USE_STALE:
+            self._store.used(entry)
+            self.stale += 1
+            if not self._flights.get(ask.key):
+                self._start(ask, entry)
             return self._from_memory(ask, entry, now), entry.target
         if verdict is Verdict.REFUSE:
             self.refused += 1
             return answers.text(504, _ONLY_STORED), ask.route.targets[0]
-        why = reuse.why(facts, ask.demand, others=store.has(ask.key))
+        why = reuse.why(facts, ask.demand, others=self._store.has(ask.key))
         if entry is None and self._is_for_one(ask, now):
             return await self._alone(ask, why)
         asked_about = entry if verdict is Verdict.REVALIDATE else None
         return await self._by_flight(ask, asked_about, why, again=again)
+
+    def _found(self, ask: Ask, now: float) -> tuple[Entry[Facts] | None, Verdict]:
+        """Choose among what may be believed, and judge it: all checks of a look-up (3b)."""
+        store = self._store
+        candidates = store.find(ask.key, floor=ask.floor)
+        entry = reuse.choose(candidates, ask.request.headers) if candidates else None
+        if entry is None:
+            return None, reuse.judge(None, ask.demand, now=now)
+        purged_at = store.softly_purged_at(entry.began, entry.tags)
+        floor = ask.floor > 0
+        return entry, reuse.judge(
+            entry.facts, ask.demand, now=now, purged_at=purged_at, floor=floor
+        )
+
+    def glance(self, ask: Ask, now: float) -> Entry[Facts] | None:
+        """Return what answers a request at once, None if there is more to do than to send it.
+
+        For one that is asked again (`flow.hits`). Whoever sends it tells by `use`.
+        """
+        if not self._level():
+            return None
+        entry, verdict = self._found(ask, now)
+        return entry if verdict is Verdict.USE else None
+
+    def use(self, entry: Entry[Facts]) -> None:
+        """Take note that a request is answered with an entry, which is fresh."""
+        self._store.used(entry)
+        self.hits += 1
 
     def _is_for_one(self, ask: Ask, now: float) -> bool:
         """Tell whether what the origin will say is of no use to others, or not all of it."""
