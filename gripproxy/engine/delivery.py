@@ -17,6 +17,7 @@ class Delivery:
         "asked",
         "channel",
         "chunk",
+        "epoch",
         "frame",
         "id",
         "item",
@@ -29,8 +30,9 @@ class Delivery:
         "stream_plain",
     )
 
-    def __init__(self, item: PublishItem) -> None:
+    def __init__(self, item: PublishItem, epoch: int = 0) -> None:
         self.item = item
+        self.epoch = epoch  # of its release (`engine.marks`): what it causes is asked after it
         self.channel = item.channel
         self.id = item.id
         self.prev_id = item.prev_id

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from gripproxy.engine.channels import Channels, Holder, Kind
 from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
+from gripproxy.engine.history import History
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.limiter import Limiter
+from gripproxy.engine.marks import Marks
 from gripproxy.engine.nexttimers import NextTimers
 from gripproxy.engine.origins import Hold, Origin
 from gripproxy.engine.outbox import Outbox
 from gripproxy.engine.ports import Notices
 from gripproxy.engine.stats import Counters
+from gripproxy.engine.streams import StreamHold
 from gripproxy.engine.subscriptions import Network, Subscription
 from gripproxy.engine.updates import Updates
+from gripproxy.protocol.formats import Action
 from gripproxy.protocol.items import PublishItem
 
 _UNSENDABLE = "text is not UTF-8"
@@ -61,6 +65,9 @@ class Hub:
         # Told of a channel whose last id a holder has shown to be wrong.
         self.forgot: Callable[[str], None] = lambda _: None
         self.counters: Counters | None = None  # set by whoever has some, before the first holder
+        # Who stores responses shares its own; for who does not they only count events.
+        self.marks = Marks()
+        self.history: History | None = None  # likewise set by who wants one
         self.channels = channels
         self.last_ids = last_ids
         self.notices = notices
@@ -82,6 +89,32 @@ class Hub:
         """Subscribe a hold until it is detached; return as `attach`."""
         self._holds[hold] = None
         return self.attach(hold, hold.subscriptions.values(), now=now)
+
+    def keep_and_replay(self, hold: StreamHold, *, now: float) -> bool:
+        """As `keep`, but first the stream gets what has followed its positions meanwhile.
+
+        So a snapshot is right that was taken a while ago (cache-and-purge.md, *Snapshot and
+        replay*). What is not known of is missed as ever.
+        """
+        if self.history is None:
+            return self.keep(hold, now=now)
+        found: list[Delivery] = []
+        behind = []
+        for subscription in hold.subscriptions.values():
+            items = None
+            if subscription.prev_id is not None:
+                items = self.history.after(subscription.channel, subscription.prev_id)
+            if items is None:
+                behind.append(subscription)
+            else:
+                found += items
+        if found:
+            hold.replay(sorted(found, key=lambda delivery: delivery.epoch))
+        self._holds[hold] = None
+        self.attach(hold, (), now=now)
+        for subscription in hold.subscriptions.values():
+            self.channels.subscribe(subscription.channel, hold, now=now)
+        return self.missed(behind)
 
     def attach(self, holder: Holder, subscriptions: Iterable[Subscription], *, now: float) -> bool:
         """Subscribe a holder; return whether one of its positions shows that it missed an item.
@@ -110,6 +143,7 @@ class Hub:
         if last is None or last == subscription.prev_id:
             return False
         self.forget_last_id(subscription.channel)
+        self.marks.tick()
         return True
 
     def subscribe(self, holder: Holder, channel: str, *, now: float) -> None:
@@ -166,9 +200,16 @@ class Hub:
 
     def publish(self, item: PublishItem, *, now: float) -> int:
         """Deliver a released item; return how many holders it is for."""
+        epoch = self.marks.move(item.channel, None if item.no_seq else item.id)
+        delivery = None
+        if self.history is not None:
+            delivery = Delivery(item, epoch)
+            self.history.add(delivery, now)
         channel = self.channels.find(item.channel)
         if channel is None:
             return 0
+        if item.http_response is not None and item.http_response.action is Action.HINT:
+            channel.hinted = epoch
         if not item.no_seq:
             if item.id is None:
                 self.last_ids.forget(item.channel)
@@ -187,7 +228,7 @@ class Hub:
         if receivers:
             if self.counters is not None:
                 self.counters.delivered(item, channel)
-            self._send(Delivery(item), receivers, now)
+            self._send(delivery or Delivery(item, epoch), receivers, now)
         return len(receivers)
 
     def _send(self, delivery: Delivery, receivers: list[Holder], now: float) -> None:
@@ -207,6 +248,9 @@ class Hub:
     def recover(self, *, now: float) -> None:
         """Let every HTTP hold ask its origin again, after an outage of a publisher."""
         self.last_ids.clear()
+        self.marks.move_all()
+        if self.history is not None:
+            self.history.clear()
         for hold in self.holds():
             hold.recover(now)
 
@@ -216,7 +260,11 @@ class Hub:
         """Do what the time has come for."""
         for timed in self.deadlines.due(now):
             self._safely(timed.due, now)
-        for channel in self.channels.due(now):
+        fresh = self.channels.due(now)
+        next_due = self.next_timers.next_deadline()
+        if fresh or (next_due is not None and next_due <= now):
+            self.marks.tick()
+        for channel in fresh:
             for kind in (Kind.RESPONSE, Kind.STREAM):
                 for holder in list(channel.holders[kind]):
                     self._safely(holder.update, now)

@@ -159,13 +159,16 @@ class Marks:
             self.all.soft, self.all.soft_at = epoch, at
         self.all.settle_until = max(self.all.settle_until, settle_until)
 
-    def move(self, channel: bytes, item_id: str | None) -> None:
-        """Take note of a release on a channel, in a new epoch."""
+    def move(self, channel: str, item_id: str | None) -> int:
+        """Take note of a release on a channel, in a new epoch, and return that."""
         epoch = self.tick()
-        tag = self._marked(("chan", channel), settle=False)
-        if tag is not None:
-            tag.moved = epoch
-            tag.moved_id = item_id
+        # hot: one a publish; where nothing is stored there is nothing to mark.
+        if self._tags or self._unknown:
+            tag = self._marked(("chan", channel.encode("utf-8", "replace")), settle=False)
+            if tag is not None:
+                tag.moved = epoch
+                tag.moved_id = item_id
+        return epoch
 
     def move_all(self) -> None:
         """Take note that any channel may have moved: what is known of them is void."""

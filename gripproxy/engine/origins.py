@@ -23,6 +23,7 @@ from typing import Protocol
 
 from gripproxy.engine.channels import Holder
 from gripproxy.engine.deadlines import Deadlines, Timed
+from gripproxy.engine.marks import Marks
 from gripproxy.engine.nexttimers import NextTimers
 from gripproxy.engine.ports import Notices
 from gripproxy.engine.subscriptions import Network, Subscription
@@ -62,7 +63,8 @@ class Origin:
     """Where a hold came from, for asking again: shared by all that happens to one request.
 
     `request` is as the client sent it, its body bytes. `last` is what goes out as `Grip-Last`.
-    `dress` makes an answer fit the request: CORS, JSON-P.
+    `dress` makes an answer fit the request: CORS, JSON-P. `floor` is the epoch of the latest event
+    that made it ask again (`engine.marks`), 0 for none: no answer older than that counts.
     """
 
     request: Request
@@ -75,6 +77,11 @@ class Origin:
     target: Target | None = None  # who answered last
     gone: bytes | None = None  # the absolute URI to call when the request is over
     retries: tuple[float, ...] = ()  # when it was sent again, as far as that matters
+    floor: int = 0
+
+    def wants(self, epoch: int) -> None:
+        """Take note of an event: what is asked for from now on is to be younger than it."""
+        self.floor = max(self.floor, epoch)
 
     @property
     def retried(self) -> bool:
@@ -100,6 +107,7 @@ class Home(Protocol):
     deadlines: Deadlines[Timed]
     next_timers: NextTimers
     updates: Updates
+    marks: Marks
     notices: Notices
     network: Network
     queue_bytes: int

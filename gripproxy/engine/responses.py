@@ -103,9 +103,10 @@ class ResponseHold:
             self._home.forget_last_id(delivery.channel)
             self._empty_queue()
             self._first_only = False
+            self.origin.wants(delivery.epoch)
             self._want_update(now)
         elif subscription.plain and response.content_filters is None:
-            self._act(response, response.body, now)
+            self._act(response, response.body, delivery, now)
         else:
             self._deliver_filtered(delivery, response, subscription, now)
 
@@ -150,7 +151,7 @@ class ResponseHold:
         else:
             subscription.advance(delivery)
             if passage.content is not None:
-                self._act(response, passage.content, now)
+                self._act(response, passage.content, delivery, now)
 
     def _ask_network(
         self,
@@ -187,11 +188,14 @@ class ResponseHold:
         self._queue = None
         self._queued = 0
 
-    def _act(self, response: HttpResponse, body: bytes | None, now: float) -> None:
+    def _act(
+        self, response: HttpResponse, body: bytes | None, delivery: Delivery, now: float
+    ) -> None:
         """Do what an item wants. `close` and `refresh` want nothing of a response hold."""
         if response.action is Action.SEND:
             self._answer(response, body, now)
         elif response.action is Action.HINT:
+            self.origin.wants(delivery.epoch)
             self.retry(now)
 
     def _body(self, response: HttpResponse) -> bytes:
@@ -223,11 +227,13 @@ class ResponseHold:
         """Ask the origin again with low priority, because a channel was new (7.5)."""
         if self.state is State.HOLDING:
             self._first_only = True
+            self.origin.wants(self._home.marks.epoch)
             self._want_update(now)
 
     def recover(self, now: float) -> None:
         """Ask the origin again with low priority: a publisher was out of order."""
         self._first_only = False
+        self.origin.wants(self._home.marks.epoch)
         self._want_update(now)
 
     def _want_update(self, now: float) -> None:

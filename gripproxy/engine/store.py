@@ -87,11 +87,12 @@ class Entry(Generic[Facts]):
 class Flight(Generic[Facts]):
     """A request that is with the origin on behalf of the cache."""
 
-    __slots__ = ("began", "hold", "key", "tags")
+    __slots__ = ("asked_at", "began", "hold", "key", "tags")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.began = 0
+        self.asked_at = 0.0  # monotonic seconds
         self.tags: tuple[Tag, ...] | None = None  # None: not known yet
         self.hold: HoldFacts | None = None
 
@@ -215,9 +216,10 @@ class Store(Generic[Facts]):
 
     # Flights
 
-    def begin(self, flight: Flight[Facts]) -> None:
+    def begin(self, flight: Flight[Facts], *, now: float = 0.0) -> None:
         """Take note that an origin is about to be asked."""
         flight.began = self.marks.flight_begins(flight)
+        flight.asked_at = now
 
     def known(
         self, flight: Flight[Facts], names: Iterable[TagName], hold: HoldFacts | None
@@ -254,11 +256,13 @@ class Store(Generic[Facts]):
         replaced: Iterable[Entry[Facts]],
         *,
         now: float,
+        asked_at: float | None = None,
     ) -> bool:
         """Store a response; return False if it may not be believed by anyone who comes later.
 
         `replaced` are the variants that it takes the place of; an entry of the same variant that
-        was asked for later stays instead.
+        was asked for later stays instead. `asked_at` is when its origin was asked, if not now:
+        what was asked for before its tags have settled is not stored.
         """
         replaced = list(replaced)
         if any(old.began > entry.began for old in replaced):
@@ -269,7 +273,7 @@ class Store(Generic[Facts]):
             entry.began < self.marks.forgotten
             or self.is_dead(entry.began, tags, entry.hold)
             or not self.holds_good(entry.began, entry.hold)
-            or self._settles(tags, now)
+            or self._settles(tags, now if asked_at is None else asked_at)
         ):
             self.marks.release(tags, entry, now=now)
             return False
@@ -289,11 +293,11 @@ class Store(Generic[Facts]):
         self._shrink(now)
         return True
 
-    def _settles(self, tags: tuple[Tag, ...], now: float) -> bool:
+    def _settles(self, tags: tuple[Tag, ...], asked_at: float) -> bool:
         marks = self.marks
-        if max(marks.all.settle_until, marks.unsettled_until) > now:
+        if max(marks.all.settle_until, marks.unsettled_until) > asked_at:
             return True
-        return any(tag.settle_until > now for tag in tags)
+        return any(tag.settle_until > asked_at for tag in tags)
 
     def is_stored(self, entry: Entry[Facts]) -> bool:
         """Tell whether an entry is still there and not dead: what a 304 may freshen."""
@@ -355,7 +359,7 @@ class Store(Generic[Facts]):
 
     def purge_channel(self, channel: str, item_id: str | None) -> int:
         """Take back what is tagged with a channel, because of an item on it."""
-        carried = self.marks.mark([("chan", channel.encode())], Mark.HARD)
+        carried = self.marks.mark([("item", channel.encode("utf-8", "replace"))], Mark.HARD)
         for tag in carried:
             tag.hard_id = item_id
         self._sweeping += carried

@@ -47,6 +47,7 @@ class StreamHold:
         "_queued",
         "_quick",
         "_relaying",
+        "_replayed",
         "_sink",
         "_touched",
         "blank_pages",
@@ -80,6 +81,7 @@ class StreamHold:
         self._active: set[str] | None = None  # channels with an item since the timer's last look
         self._queue: deque[Delivery] | None = None
         self._queued = 0  # bytes
+        self._replayed = 0  # items at the head of the queue that do not count: they are kept anyway
         self._again: Wake | None = None  # what is wanted when the queue has been sent
         self._asking = False  # a filter of an item asks the network; later items wait
         self._deferred = False  # the fetch waits until the client takes data
@@ -128,13 +130,20 @@ class StreamHold:
         self._run_queue(now)
 
     def drop_overlap(self) -> None:
-        """Drop queued items that the page just fetched has held already (7.4)."""
+        """Drop queued items that the page just fetched has held already (7.4).
+
+        If none of them fits, and the page does not end with the last one either, it may be older
+        than they are: then it is asked for once more.
+        """
         queue = self._queue
         while queue:
             subscription = self.subscriptions.get(queue[0].channel)
             if subscription is not None and subscription.fits(queue[0]):
                 return
-            self._queued -= len(queue.popleft().raw)
+            dropped = self._next_in(queue)
+            if not queue and subscription is not None and dropped.id != subscription.prev_id:
+                self.origin.wants(dropped.epoch)
+                self._remember(Wake.UPDATE)
 
     def write_page(self, body: bytes) -> None:
         """Write a page that is whole."""
@@ -172,9 +181,10 @@ class StreamHold:
             queue = self._queue = deque()
         size = len(delivery.raw)
         room = self._home.queue_bytes - self._queued - self._sink.pending()
-        if len(queue) >= QUEUE_MAX or (queue and size > room):
+        if len(queue) - self._replayed >= QUEUE_MAX or (queue and size > room):
             self._home.notices.dropped(delivery.channel, "slow")
             if self.next_uri is not None:
+                self.origin.wants(delivery.epoch)
                 self._remember(Wake.UPDATE)
             return
         queue.append(delivery)
@@ -183,11 +193,23 @@ class StreamHold:
 
     def _run_queue(self, now: float) -> None:
         while self._queue and self._takes_items():
-            delivery = self._queue.popleft()
-            self._queued -= len(delivery.raw)
-            self._process(delivery, now)
+            self._process(self._next_in(self._queue), now)
         if not self._queue and self._takes_items():
             self._rest(now)
+
+    def _next_in(self, queue: deque[Delivery]) -> Delivery:
+        delivery = queue.popleft()
+        if self._replayed:
+            self._replayed -= 1
+        else:
+            self._queued -= len(delivery.raw)
+        return delivery
+
+    def replay(self, deliveries: Iterable[Delivery]) -> None:
+        """Queue what was released before it was subscribed and follows its first body."""
+        self._queue = deque(deliveries)
+        self._replayed = len(self._queue)
+        self._quick = False
 
     def _rest(self, now: float) -> None:
         """Do what had to wait for the queue."""
@@ -215,7 +237,7 @@ class StreamHold:
         if not subscription.fits(delivery):
             self._home.forget_last_id(delivery.channel)
             self._empty_queue()
-            self.update(now)
+            self._update_after(delivery.epoch, now)
             return
         passage = pass_filters(
             self,
@@ -276,6 +298,7 @@ class StreamHold:
             case Action.HINT:
                 if self.next_uri is not None:
                     self._empty_queue()
+                    self.origin.wants(delivery.epoch)
                     self._ask(Wake.NEXT, now)
             case Action.CLOSE:
                 self.end(now)
@@ -291,13 +314,18 @@ class StreamHold:
 
     def _empty_queue(self) -> None:
         self._queue = None
-        self._queued = 0
+        self._queued = self._replayed = 0
 
     # Asking the origin
 
     def update(self, now: float) -> None:
         """Fetch the next link with low priority, if there is one."""
+        self._update_after(self._home.marks.epoch, now)
+
+    def _update_after(self, epoch: int, now: float) -> None:
+        """Fetch the next link because of an event."""
         if self.next_uri is not None:
+            self.origin.wants(epoch)
             self._ask(Wake.UPDATE, now)
 
     def recover(self, now: float) -> None:

@@ -14,7 +14,7 @@ def test_each_mark_begins_an_epoch():
     marks.mark([A], Mark.SOFT)
     marks.mark_all(Mark.HARD)
     marks.mark_all(Mark.SOFT)
-    marks.move(b"c", "1")
+    marks.move("c", "1")
     marks.move_all()
     assert marks.epoch == 6
     assert (marks.all.hard, marks.all.soft, marks.all.moved) == (3, 4, 6)
@@ -96,9 +96,9 @@ def test_a_tag_is_released_when_the_last_that_carry_it_go():
 def test_a_channel_remembers_its_last_release():
     marks = Marks()
     (tag,) = marks.refer([("chan", b"c")], "entry")
-    marks.move(b"c", "7")
+    marks.move("c", "7")
     assert (tag.moved, tag.moved_id) == (1, "7")
-    marks.move(b"other", "8")
+    marks.move("other", "8")
     assert marks.find(("chan", b"other")) is None
 
 

@@ -16,6 +16,7 @@ KEY = ("route", b"/a")
 TARGET = Target(kind="test")
 TAG = ("key", b"a")
 CHANNEL = ("chan", b"c")
+ITEM = ("item", b"c")
 HARD = Purge(keys=("a",))
 SOFT = Purge(keys=("a",), soft=True)
 
@@ -264,7 +265,7 @@ def test_a_stored_hold_is_right_while_its_positions_are(prev_id, released, strea
     hold = a_hold(("c", prev_id), streams=streams)
     entry = stored(store, [CHANNEL], hold=hold)
     for item_id in released:
-        store.marks.move(b"c", item_id)
+        store.marks.move("c", item_id)
     assert (store.find(KEY) == [entry]) is good
 
 
@@ -282,13 +283,15 @@ def test_a_hold_on_a_channel_that_nothing_is_known_of_is_right():
 
 def test_an_item_that_purges_its_channel_leaves_streams_that_will_replay_it():
     store = a_store(chain=lambda channel, after, last: (after, last) == ("5", "6"))
-    stream = stored(store, [CHANNEL], hold=a_hold(("c", "5"), streams=True))
-    other = stored(store, [CHANNEL], key=("2",), hold=a_hold(("c", "4"), streams=True))
-    plain = stored(store, [CHANNEL], key=("3",))
+    stream = stored(store, [ITEM], hold=a_hold(("c", "5"), streams=True))
+    other = stored(store, [ITEM], key=("2",), hold=a_hold(("c", "4"), streams=True))
+    plain = stored(store, [ITEM], key=("3",))
+    elsewhere = stored(store, [CHANNEL], key=("4",))
     assert store.purge_channel("c", "6") == 3
     assert store.find(KEY) == [stream]
     assert store.find(("2",)) == []
     assert store.find(("3",)) == []
+    assert store.find(("4",)) == [elsewhere]
     assert store.is_dead(other.began, other.tags, other.hold)
     assert store.is_dead(plain.began, plain.tags)
     assert store.is_dead(stream.began, stream.tags, a_hold(("d", "5"), streams=True))

@@ -21,6 +21,7 @@ URL: Final = "url"
 KEY: Final = "key"
 GROUP: Final = "group"
 CHANNEL: Final = "chan"
+ITEM: Final = "item"  # of routes with `purge=channel`: any item on a channel takes it back
 
 # Of one response. A tag that was left out would be a purge that misses, so the response is not
 # stored; other caches allow some hundred. A URL may be as long as its request was allowed to be.
@@ -43,11 +44,13 @@ def of(
     found.update((KEY, key) for key in (*keys, *groups))
     origin = _origin(client.scheme, client.authority)
     found.update((GROUP, origin + group) for group in groups)
-    found.update((CHANNEL, channel.encode("utf-8", "replace")) for channel in channels)
+    held = [channel.encode("utf-8", "replace") for channel in channels]
+    found.update((CHANNEL, channel) for channel in held)
     if route.purge_channel:
         prefix = route.prefix.encode()
+        found.update((ITEM, channel) for channel in held)
         for key in _words(headers):
-            found.update(((CHANNEL, key), (CHANNEL, prefix + key)))
+            found.update(((ITEM, key), (ITEM, prefix + key)))
     if len(found) > TAGS_MAX or any(len(n) > LENGTH_MAX for space, n in found if space != URL):
         return None
     return frozenset(found)

@@ -92,7 +92,7 @@ def test_channels_are_tags():
 def test_keys_are_channels_on_routes_that_say_so():
     pairs = [(b"Surrogate-Key", b"a"), (b"Cache-Tag", b"b")]
     found = of(*pairs, prefix="p-", purge_channel=True)
-    assert found - of(*pairs) == {("chan", b"a"), ("chan", b"p-a")}
+    assert found - of(*pairs) == {("item", b"a"), ("item", b"p-a")}
 
 
 def test_a_response_may_have_so_many_tags():
