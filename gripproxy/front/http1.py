@@ -71,6 +71,9 @@ class Host(Protocol):
     def closed(self, connection: "Connection") -> None:
         """Take note of its end."""
 
+    def gave_up(self, peer: str) -> None:
+        """Log that a client was closed because it takes nothing."""
+
     def failed(self, connection: "Connection", error: BaseException) -> None:
         """Log what no story should have let through."""
 
@@ -497,6 +500,7 @@ class Connection(Reader):
             if self._stall is None:
                 self._stall = Stall(self.transport, now)
             elif self._stall.seconds(self.transport, now) > self._host.limits.write_timeout:
+                self._host.gave_up(self.peer)
                 self.cut()
         else:
             self._stall = None

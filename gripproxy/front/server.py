@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ from gripproxy.front.http1 import Connection, Limits
 from gripproxy.front.loose import LooseConnection
 from gripproxy.protocol.headers import format_date
 from gripproxy.protocol.messages import Response
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 # Connections are looked at once a second, a part of them at a time, so that a timeout costs
@@ -118,6 +121,11 @@ class Server:
         if not (self._servers or self._opening or self.draining):
             self._opening = True
             self._tasks.start(self._resume_accepting(), name="resume accepting")
+
+    def gave_up(self, peer: str) -> None:
+        """Say that a client was closed because it takes nothing (grip-http.md 7.4)."""
+        who, seconds = peer or "local", self.limits.write_timeout
+        log.warning("client from=%s: slow consumer: took nothing for %g s", who, seconds)
 
     def failed(self, connection: Connection, error: BaseException) -> None:
         """Report what no story should have let through."""

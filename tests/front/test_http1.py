@@ -78,6 +78,7 @@ class Host:
         self.draining = False
         self.date = DATE
         self.bugs: list[BaseException] = []
+        self.given_up: list[str] = []
         self.is_open = False
         self.exchanges: list[Connection] = []
         self.outcome: list[object] = []
@@ -93,6 +94,9 @@ class Host:
 
     def closed(self, connection) -> None:
         self.is_open = False
+
+    def gave_up(self, peer) -> None:
+        self.given_up.append(peer)
 
     def failed(self, connection, error) -> None:
         self.bugs.append(error)
@@ -472,8 +476,8 @@ async def test_a_full_client_stops_the_origin():
         assert host.outcome == [True]
 
 
-async def test_a_client_that_takes_nothing_is_cut():
-    async with client(GET, write_timeout=10.0) as (_host, connection, transport):
+async def test_a_client_that_takes_nothing_is_cut_and_that_is_said():
+    async with client(GET, write_timeout=10.0) as (host, connection, transport):
         transport.waiting = 1000
         for now in (100.0, 105.0, 110.0):
             connection.overdue(now)
@@ -481,9 +485,9 @@ async def test_a_client_that_takes_nothing_is_cut():
         transport.waiting = 900
         connection.overdue(112.0)
         connection.overdue(122.0)
-        assert transport.end is None
+        assert (transport.end, host.given_up) == (None, [])
         connection.overdue(123.0)
-        assert transport.end == "cut"
+        assert (transport.end, host.given_up) == ("cut", [connection.peer])
 
 
 async def test_a_client_that_took_all_begins_anew():

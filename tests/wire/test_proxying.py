@@ -22,6 +22,7 @@ from tests.wire.origin import (
     reply,
     text,
 )
+from tests.wire.processes import said
 from tests.wire.running import Gripproxy
 
 HELLO = text(body="hello")
@@ -931,6 +932,7 @@ def test_a_client_that_takes_nothing_is_closed_and_one_that_takes_little_is_not(
         client.send(request("GET", "/", stage.host))
         if not reads:
             assert left.wait(15)
+            said(hasty.system, "client from=127.0.0.1: slow consumer: took nothing for 1 s")
             return
         for _ in range(8):
             assert client.take(20_000)
