@@ -38,6 +38,7 @@ from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.polling import Waiter
 from gripproxy.flow.ports import Receipt
+from gripproxy.flow.ports import Receipt
 from gripproxy.flow.purging import Purging
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.sockets import SocketFlow
@@ -157,7 +158,7 @@ class Front:
             cookies=Cookies(config.cache.cookies),
             max_object_size=config.cache.max_object_size,
         )
-        fetcher.cache = self.cache if runner.workers == 1 or peers is not None else None
+        fetcher.cache = self.cache
         self.access = Access(
             lines.line if lines is not None else None,
             AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
@@ -250,6 +251,8 @@ class Front:
             count = self.hub.publish(item, now=now)
             # Of several processes those without a holder have nothing to tell.
             if self._peers is None or item.channel in self.hub.channels:
+                # Of several processes those without a holder have nothing to tell.
+            if self._peers is None or item.channel in self.hub.channels:
                 self.access.published(item.channel, count)
             receivers += count
         return receivers
@@ -272,6 +275,14 @@ class Front:
             self._sweeps = True
             self._loop.call_soon(self._sweep)
         return count
+
+    def take_back(self, purges: Sequence[Purge]) -> Receipt:
+        """Take back what purges name, in this process."""
+        return Receipt(sum([self.purge(purge) for purge in purges]))
+
+    async def take_back_and_count(self, purge: Purge) -> Receipt:
+        """Take back what a purge names, in this process."""
+        return self.take_back([purge])
 
     def take_back(self, purges: Sequence[Purge]) -> Receipt:
         """Take back what purges name, in this process."""

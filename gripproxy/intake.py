@@ -14,7 +14,7 @@ from gripproxy.control.zeromq import Endpoints, Inputs
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.metrics import Metrics
 from gripproxy.engine.sequencer import Sequencer
-from gripproxy.flow.ports import Operations
+from gripproxy.flow.ports import Operations, Receipt
 from gripproxy.flow.publishing import Publisher, Released
 from gripproxy.front.http1 import Limits
 from gripproxy.front.server import Server
@@ -64,7 +64,7 @@ class Control:
             clock=clock,
             arm=self._alarm.arm,
             unknown_format=self._unknown_format,
-            purge=self._purge_for_item,
+            purge=self._purge_for_items,
         )
         self.inputs = Inputs(
             endpoints(config), self, tasks=tasks, warn=self._warn, metrics=metrics
@@ -78,6 +78,7 @@ class Control:
             body_max=handler.push_in_http_max_body_size,
             metrics=metrics,
         )
+        self._takes_all = False
         self._server: Server | None = None
         if handler.push_in_http_port:
             self._server = Server(
@@ -111,6 +112,16 @@ class Control:
             self.sequencer.forget_channel(channel)
             self.inputs.unsubscribe(channel)
 
+    def take_all(self, wanted: bool) -> None:  # noqa: FBT001
+        """Ask the publishers on the SUB socket for all items, or only for held channels again.
+
+        Whoever stores responses has to know of each item (cache-and-purge.md, *Snapshot and
+        replay*).
+        """
+        if wanted != self._takes_all:
+            self._takes_all = wanted
+            (self.inputs.subscribe if wanted else self.inputs.unsubscribe)("")
+
     def stop_accepting(self) -> None:
         """Take no more connections to the control port."""
         if self._server is not None:
@@ -126,17 +137,21 @@ class Control:
         """Take items in; return their receivers."""
         return await self.publisher.accept(items)
 
-    async def purge(self, purge: Purge) -> int:
+    async def purge(self, purge: Purge, *, counted: bool) -> Receipt:
         """Take stored responses back."""
-        return self._purge(purge, "control")
+        self._count_purge("control")
+        if counted:
+            return await self._operations.take_back_and_count(purge)
+        return self._operations.take_back([purge])
 
-    def _purge_for_item(self, purge: Purge) -> int:
-        return self._purge(purge, "item")
+    def _purge_for_items(self, purges: Sequence[Purge]) -> None:
+        for _ in purges:
+            self._count_purge("item")
+        self._operations.take_back(purges)
 
-    def _purge(self, purge: Purge, cause: str) -> int:
+    def _count_purge(self, cause: str) -> None:
         if self._metrics is not None:
             self._metrics.purged(cause)
-        return self._operations.purge(purge)
 
     async def recover(self) -> None:
         """Forget all last ids and let all HTTP holds ask again."""

@@ -16,14 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gripproxy import intake, reporting, runtime
-from gripproxy.cluster import news
+from gripproxy.cluster import level, news
+from gripproxy.cluster.level import Page
+from gripproxy.cluster.purging import Purges
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link, Workers
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.news import Statistics
-from gripproxy.errors import WorkerError
+from gripproxy.errors import PacketError, WorkerError
+from gripproxy.flow.ports import Receipt
 from gripproxy.logs import Lines
-from gripproxy.plan import Start, client_max, worker_count
+from gripproxy.plan import Start, client_max, takes_all, worker_count
 from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.protocol.statspackets import Kind
@@ -56,6 +59,11 @@ class _Worker:
     def __str__(self) -> str:
         return f"worker {self.index} (pid {self.process.pid})"
 
+    def give_up(self, why: str) -> None:
+        """End a process of which nothing good can be expected."""
+        log.error("%s is ended: %s", self, why)
+        self.kill()
+
     def kill(self) -> None:
         """End the process at once."""
         with contextlib.suppress(ProcessLookupError):
@@ -82,6 +90,8 @@ class Parent:
         self._clock = clock
         self._gathered = reporting.Gathered(self._count)
         self._all = Workers(self._topic, last_id=self._last_id, loop=self._loop)
+        self._page = Page.create()
+        self._purges = Purges(self._page, self._loop)
         self._reporter: reporting.Reporter | None = None
         if reporting.is_wanted(start.config):
             self._reporter = reporting.Reporter(
@@ -95,7 +105,7 @@ class Parent:
             metrics=self._reporter.counters.metrics if self._reporter is not None else None,
             last_ids=LastIds(),
             subscribed=self._all.__contains__,
-            operations=_Everywhere(self._all),
+            operations=_Everywhere(self._all, self._purges),
         )
 
     def _topic(self, channel: str, held: bool) -> None:  # noqa: FBT001
@@ -114,6 +124,7 @@ class Parent:
         if self._reporter is not None:
             await self._reporter.open(self._start.metrics_socket)
         await self._control.open(self._start.control_socket)
+        self._control.take_all(takes_all(self._routes.routes))
         serving: list[asyncio.Future[None]] = []
         for index in range(self._count):
             first: asyncio.Future[None] = self._loop.create_future()
@@ -166,16 +177,18 @@ class Parent:
     async def _spawn(self, index: int) -> _Worker:
         """Start a worker process and tell it what it needs to know."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            listeners = [one.of_worker(index).fileno() for one in self._start.clients]
+        our_purges, their_purges = socket.socketpair()
+        with theirs, their_purges:
+            purges, listeners = their_purges.fileno(), self._listeners(index)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *_command(theirs.fileno()),
-                    pass_fds=[theirs.fileno(), *listeners],
+                    pass_fds=[theirs.fileno(), purges, self._page.fd, *listeners],
                     start_new_session=True,
                 )
             except BaseException:
                 ours.close()
+                our_purges.close()
                 raise
         _, link = await self._loop.create_unix_connection(
             lambda: Link(self._received, self._lost), sock=ours
@@ -184,19 +197,26 @@ class Parent:
         self._workers[index] = worker
         if self._stopping:
             worker.kill()
+        # Before it begins: what is purged from here on it finds there.
+        self._purges.join(link, our_purges, worker.give_up)
         read = self._reporter.join(link) if self._reporter is not None else ()
-        link.send(Message.START, pickle.dumps(self._work(index, listeners, tuple(read))))
+        link.send(Message.START, pickle.dumps(self._work(index, purges, tuple(read))))
         self._all.join(link)
         return worker
 
-    def _work(self, index: int, listeners: Sequence[int], read: tuple[Kind, ...]) -> Work:
+    def _listeners(self, index: int) -> tuple[int, ...]:
+        return tuple([one.of_worker(index).fileno() for one in self._start.clients])
+
+    def _work(self, index: int, purges: int, read: tuple[Kind, ...]) -> Work:
         total = client_max(self._start.config)
         share = total // self._count + (index < total % self._count)
         return Work(
             config=self._start.config,
             routes=self._routes.routes,
             log_path=self._start.log_path,
-            listeners=tuple(listeners),
+            listeners=self._listeners(index),
+            purges=purges,
+            page=self._page.fd,
             maxconn=max(1, share),
             index=index,
             read=read,
@@ -221,13 +241,27 @@ class Parent:
             case Message.FORGET, [str(channel)]:
                 self._control.last_ids.forget(channel)
                 self._all.send(Message.FORGET, channel)
+            case Message.APPLIED, [int(number), list(counts)]:
+                self._purges.applied(link, number, counts)
+            case Message.ASK_PURGE, [int(number), *named]:
+                self._purge_for(link, number, named)
             case Message.STATISTICS, _ if self._reporter is not None:
                 self._reporter.take(link, news.unpack(values))
             case _:
                 self._all.received(link, kind, values)
 
+    def _purge_for(self, link: Link, number: int, named: list[Value]) -> None:
+        """Purge what a worker's client has asked for, in all workers."""
+        try:
+            self._purges.send([level.unpack(named)])
+        except PacketError:
+            link.close()  # not of this program's version: it is started again
+        else:
+            self._purges.done(link, number)
+
     def _lost(self, link: Link) -> None:
         self._all.leave(link)
+        self._purges.leave(link)
         if self._reporter is not None:
             self._reporter.leave(link)
         for worker in self._of(link):
@@ -264,6 +298,7 @@ class Parent:
     async def use_routes(self, routes: RoutesFile) -> None:
         """Have other routes taken from the next request on; return when all workers do."""
         self._routes = routes
+        self._control.take_all(takes_all(routes.routes))
         # Not the errors: exceptions are no values.
         await self._all.call("routes", pickle.dumps(routes.routes))
 
@@ -303,6 +338,8 @@ class Parent:
         if self._reporter is not None:
             await self._reporter.close()
         self._control.close()
+        self._purges.close()
+        self._page.close()
 
 
 def _command(fd: int) -> list[str]:
@@ -324,12 +361,18 @@ def _cause(code: int) -> str:
 class _Everywhere:
     """The commands of operators, carried out in every worker."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, purges: Purges) -> None:
         self._workers = workers
+        self._purges = purges
 
-    def purge(self, purge: Purge) -> int:  # noqa: ARG002  # nothing to take back
-        """Nothing is stored where there are several workers."""
-        return 0
+    def take_back(self, purges: Sequence[Purge]) -> Receipt:
+        """Take stored responses back; nobody has counted yet."""
+        self._purges.send([(purge, frozenset()) for purge in purges])
+        return Receipt(0, len(self._purges))
+
+    async def take_back_and_count(self, purge: Purge) -> Receipt:
+        """Take stored responses back; wait a little for how many that were."""
+        return await self._purges.count((purge, frozenset()))
 
     async def recover(self) -> None:
         """Let all HTTP holds ask again."""

@@ -142,12 +142,8 @@ def say(start: Start) -> None:
 
 def not_built(read: Config) -> Iterator[str]:
     """Name the options that the operator has set and that do not act yet."""
-    for name, is_set in (
-        ("[runner] https_ports", bool(read.runner.https_ports)),
-        ("[cache] purge_from", bool(read.cache.purge_from)),
-    ):
-        if is_set:
-            yield f"{name}: not supported yet, without effect"
+    if read.runner.https_ports:
+        yield "[runner] https_ports: not supported yet, without effect"
 
 
 def inactive(routes: RoutesFile) -> Iterator[str]:
@@ -164,8 +160,6 @@ def single(start: Start) -> Iterator[str]:
         for route in start.routes.routes:
             if route.sockjs:
                 yield f"{route.place}: sockjs: pages that poll need workers=1"
-            if route.cache:
-                yield f"{route.place}: cache has no effect with several workers yet"
 
 
 # Parameters of routes that are read but do not act yet.

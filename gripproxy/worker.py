@@ -17,13 +17,17 @@ from dataclasses import dataclass
 from gripproxy import reporting, runtime
 from gripproxy.app import Front
 from gripproxy.cluster import news
+from gripproxy.cluster.level import Level, Page
 from gripproxy.cluster.wire import Message, Value
 from gripproxy.cluster.workers import Link
 from gripproxy.config import Config
 from gripproxy.engine.lastids import LastIds
 from gripproxy.errors import CommandError
 from gripproxy.logs import Lines
+from gripproxy.plan import takes_all
 from gripproxy.protocol import packets
+from gripproxy.protocol.caching.tags import Tag
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import Route, RouteTable
 from gripproxy.protocol.statspackets import Kind as PacketKind
 
@@ -38,6 +42,8 @@ class Work:
     routes: tuple[Route, ...]
     log_path: str  # empty: standard output
     listeners: tuple[int, ...]  # file descriptors of bound sockets
+    purges: int  # file descriptor of the pair that only purges use
+    page: int  # that of the memory with the number of the last one
     maxconn: int
     index: int = 0
     read: tuple[PacketKind, ...] = ()  # statistics packets that somebody reads
@@ -58,6 +64,8 @@ class Worker:
         self._teller: reporting.Teller | None = None
         self._gauges: reporting.Gauges | None = None
         self._link: Link | None = None
+        self._level: Level | None = None
+        self._takes_all = False
         self._lines: Lines | None = None
         self._over = asyncio.Event()
         self._code = 0
@@ -76,9 +84,9 @@ class Worker:
     async def serve(self) -> int:
         """Serve until the parent says so, or is gone; return the exit code."""
         sock = socket.socket(fileno=self._fd)
-        _, self._link = await self._loop.create_unix_connection(
-            lambda: Link(self._received, lambda _: self._over.set()), sock=sock
-        )
+        # Before anything comes: the first message is answered at once.
+        link = self._link = Link(self._received, lambda _: self._over.set())
+        await self._loop.create_unix_connection(lambda: link, sock=sock)
         await self._over.wait()
         if self._teller is not None:
             self._teller.close()
@@ -87,6 +95,8 @@ class Worker:
         if self._front is not None:
             self._front.close()
         await self._tasks.close()
+        if self._level is not None:
+            self._level.close()
         if self._lines is not None:
             self._lines.flush()
         return self._code
@@ -127,6 +137,10 @@ class Worker:
         if self._link is not None:
             self._link.send(kind, *values)
 
+    def _write(self, data: bytes) -> None:
+        if self._link is not None:
+            self._link.write(data)
+
     def _end(self, code: int) -> None:
         self._code = code
         self._over.set()
@@ -136,6 +150,13 @@ class Worker:
     def _start(self, work: Work) -> None:
         """Build the front: whatever is said next finds it."""
         self._lines = runtime.set_up_logs(work.config, work.log_path).lines(self._loop)
+        self._level = Level(
+            socket.socket(fileno=work.purges),
+            Page(work.page),
+            apply=self._purge,
+            send=self._write,
+            lost=self._lost,
+        )
         self._front = front = Front(
             work.config,
             clock=self._clock,
@@ -144,6 +165,7 @@ class Worker:
             topic=lambda channel, held: self._send(Message.HELD, channel, held),
             maxconn=work.maxconn,
             last_ids=LastIds(),
+            peers=self._level,
         )
         front.hub.forgot = lambda channel: self._send(Message.FORGET, channel)
         if reporting.is_wanted(work.config):
@@ -177,8 +199,18 @@ class Worker:
             self._send(Message.READY)
 
     def _use_routes(self, routes: tuple[Route, ...]) -> None:
+        self._takes_all = takes_all(routes)
         if self._front is not None:
             self._front.use_routes(RouteTable(routes))
+
+    # Purges
+
+    def _purge(self, purge: Purge, names: frozenset[Tag]) -> int:
+        return self._front.purge(purge, names) if self._front is not None else 0
+
+    def _lost(self) -> None:
+        log.error("the parent's purges are not heard any more: this worker ends")
+        self._end(1)
 
     # Items
 
@@ -188,10 +220,13 @@ class Worker:
             return
         if self._teller is not None:
             self._teller.counters.number += 1
-        if channel in front.hub.channels:
+        held = channel in front.hub.channels
+        if held or self._takes_all:
+            if self._level is not None:
+                self._level.level()  # what the item purges is gone before it is seen
             item = packets.decode_item(message, topic=channel.encode())
             self._counted += front.release((item,))
-        elif channel in self._topics and chained:
+        if not held and channel in self._topics and chained:
             # Held by another worker: a client that comes here next must see what it missed.
             self._set_last_id(front, channel, item_id)
 

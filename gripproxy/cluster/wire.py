@@ -30,12 +30,19 @@ class Message(IntEnum):
     DRAIN = 6  # seconds
     START = 7  # everything that a worker needs to know (pickled)
     REOPEN = 8  # write to new log files
+    # Parent to worker, by the pair of sockets that only purges use
+    PURGE = 12  # number, whether to count, what is purged (`cluster.level`)
+    PURGED = 13  # number that the worker gave: what it asked for is done everywhere
     # Worker to parent
     READY = 20  # listening
     COUNT = 21  # number, receivers since the last MARK or SYNC
     HELD = 22  # channel, whether this worker holds it
     REPLY = 23  # number, value, condition of a failure or None
     STATISTICS = 24  # what has changed (`cluster.news`)
+    APPLIED = (
+        25  # number of the last purge that is applied, and of those to be counted their counts
+    )
+    ASK_PURGE = 26  # number, what is to be purged (`cluster.level`)
     # Either way
     FORGET = 30  # a channel whose last id a holder has shown to be wrong
 

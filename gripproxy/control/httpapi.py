@@ -21,7 +21,7 @@ from gripproxy.errors import (
     RequestError,
 )
 from gripproxy.flow import bodies
-from gripproxy.flow.ports import Clock, Exchange, Intake
+from gripproxy.flow.ports import Clock, Exchange, Intake, Receipt
 from gripproxy.protocol import answers, credentials, dialects, jsontext, packets, purges
 from gripproxy.protocol import headers as fields
 from gripproxy.protocol.credentials import Credentials
@@ -240,9 +240,11 @@ class ControlApi:
             return _text(400, "Body is not valid JSON."), ""
         except ItemError as error:
             return _text(400, f"Invalid format: {error.text}"), ""
-        purged = await self._intake.purge(purge)
-        receipt: Json = {"status": "ok", "id": uuid.uuid4().hex, "purged": purged}
-        return _json(receipt), f" purged={purged}"
+        receipt = await self._intake.purge(purge, counted=True)
+        told: dict[str, Json] = {"status": "ok", "id": uuid.uuid4().hex, "purged": receipt.purged}
+        if receipt.pending:
+            told["pending"] = receipt.pending
+        return _json(told), _purged(receipt)
 
     async def _purge_as_spelled(self, request: Request) -> Answer:
         """Take back what a request names in the hosted service's way, and answer in it."""
@@ -253,8 +255,8 @@ class ControlApi:
             return _json({"msg": "Bad request", "detail": error.text}, 400), ""
         if spelled is None:
             return _NOT_FOUND, ""
-        purged = await self._intake.purge(spelled.purge)
-        return _json(spelled.answer(uuid.uuid4().hex)), f" purged={purged}"
+        receipt = await self._intake.purge(spelled.purge, counted=False)
+        return _json(spelled.answer(uuid.uuid4().hex)), _purged(receipt)
 
 
 # Requests
@@ -295,6 +297,12 @@ def _told(error: RequestError) -> tuple[int, str]:
         if error.text.endswith(end):
             return status, text
     return _REFUSALS_BY_STATUS.get(error.status, (error.status, error.text))
+
+
+def _purged(receipt: Receipt) -> str:
+    """Return the end of the log line of a purge."""
+    pending = f" pending={receipt.pending}" if receipt.pending else ""
+    return f" purged={receipt.purged}{pending}"
 
 
 def _text(status: int, text: str, *first: tuple[bytes, bytes]) -> Response:

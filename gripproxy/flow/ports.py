@@ -6,6 +6,7 @@ Edges satisfy these protocols without knowing who calls them; tests satisfy them
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gripproxy.engine.ports import ClientSocket, Held, Sink, Socket, SocketReceiver, Wake
@@ -112,6 +113,14 @@ class Tasks(Protocol):
         """Run a coroutine; its failure is logged, and it ends with the process."""
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How many stored responses a purge was about, and how many processes had not counted yet."""
+
+    purged: int
+    pending: int = 0
+
+
 class Intake(Protocol):
     """Where publishers' items and operators' commands go (publishing.md 5, 6, 11)."""
 
@@ -124,8 +133,11 @@ class Intake(Protocol):
         All are taken before the first wait, so a caller that gives up loses only the answer.
         """
 
-    async def purge(self, purge: Purge) -> int:
-        """Take stored responses back; return how many that were, when none is served any more."""
+    async def purge(self, purge: Purge, *, counted: bool) -> Receipt:
+        """Take stored responses back; none is served any more when this returns.
+
+        With `counted` it waits a little for processes that have yet to count how many that were.
+        """
 
     async def recover(self) -> None:
         """Forget last ids and let every HTTP hold ask its origin again."""
@@ -144,8 +156,11 @@ class Intake(Protocol):
 class Operations(Protocol):
     """What operators' commands do where connections are (publishing.md 6)."""
 
-    def purge(self, purge: Purge) -> int:
-        """Take stored responses back, at once; return how many that were."""
+    def take_back(self, purges: Sequence[Purge]) -> Receipt:
+        """Take stored responses back, at once; return what is known of how many that were."""
+
+    async def take_back_and_count(self, purge: Purge) -> Receipt:
+        """Take stored responses back, at once; wait a little for how many that were."""
 
     async def recover(self) -> None:
         """Let every HTTP hold ask its origin again."""

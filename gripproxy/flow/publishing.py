@@ -38,7 +38,7 @@ class Publisher:
         clock: Clock,
         arm: Callable[[float], None],
         unknown_format: Callable[[str, str], None],
-        purge: Callable[[Purge], int],
+        purge: Callable[[Sequence[Purge]], None],
     ) -> None:
         self._sequencer = sequencer
         self._out = out
@@ -51,10 +51,10 @@ class Publisher:
         """Take items in order; return how many receivers they have in this process."""
         now = self._clock.now()
         receivers = 0
-        for item in items:
+        purges = [item.purge for item in items if item.purge is not None]
+        if purges:
             # Before the first item of the batch goes out, and whatever becomes of the items.
-            if item.purge is not None:
-                self._purge(item.purge)
+            self._purge(purges)
         for item in items:
             if item.unknown_formats:
                 self._unknown_format(item.channel, item.unknown_formats[0])

@@ -48,9 +48,8 @@ class Stage:
             purge=self._purge,
         )
 
-    def _purge(self, purge: Purge) -> int:
-        self.out.calls.append(purge)
-        return 0
+    def _purge(self, purges) -> None:
+        self.out.calls.append(purges)
 
 
 @pytest.fixture
@@ -104,7 +103,7 @@ def test_an_unknown_format_is_told(stage):
 def test_what_is_to_be_purged_is_purged_before_anything_is_released(stage):
     purge = Purge(keys=("t",))
     stage.publisher.take([item("1"), item("2", purge=purge), item("1", purge=purge)])
-    assert stage.out.calls == [purge, purge, ["1"], ["2"]]
+    assert stage.out.calls == [[purge, purge], ["1"], ["2"]]
 
 
 async def test_a_receipt_counts_receivers_here_and_elsewhere(stage):

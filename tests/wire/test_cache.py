@@ -285,18 +285,6 @@ def test_the_command_says_that_nothing_was_purged(system, spec):
     assert err.startswith("Error: ")
 
 
-# What it does not do yet
-
-
-def test_with_several_workers_it_says_that_nothing_is_stored(origin, stage, gripproxy):
-    route = f"*,cache 127.0.0.1:{origin.port}"
-    settings = {"runner.workers": "2", "cache.purge_from": "127.0.0.1"}
-    system = gripproxy([route], settings=settings)
-    assert [body(system), body(system)] == ["version 1", "version 2"]
-    assert "routes:1: cache has no effect with several workers yet" in system.log()
-    assert "[cache] purge_from: not supported yet, without effect" in system.log()
-
-
 # Holds
 
 
