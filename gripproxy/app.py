@@ -38,7 +38,6 @@ from gripproxy.flow.opening import Opener
 from gripproxy.flow.overhttp import Carrier
 from gripproxy.flow.polling import Waiter
 from gripproxy.flow.ports import Receipt
-from gripproxy.flow.ports import Receipt
 from gripproxy.flow.purging import Purging
 from gripproxy.flow.request import RequestFlow
 from gripproxy.flow.sockets import SocketFlow
@@ -251,8 +250,6 @@ class Front:
             count = self.hub.publish(item, now=now)
             # Of several processes those without a holder have nothing to tell.
             if self._peers is None or item.channel in self.hub.channels:
-                # Of several processes those without a holder have nothing to tell.
-            if self._peers is None or item.channel in self.hub.channels:
                 self.access.published(item.channel, count)
             receivers += count
         return receivers
@@ -275,14 +272,6 @@ class Front:
             self._sweeps = True
             self._loop.call_soon(self._sweep)
         return count
-
-    def take_back(self, purges: Sequence[Purge]) -> Receipt:
-        """Take back what purges name, in this process."""
-        return Receipt(sum([self.purge(purge) for purge in purges]))
-
-    async def take_back_and_count(self, purge: Purge) -> Receipt:
-        """Take back what a purge names, in this process."""
-        return self.take_back([purge])
 
     def take_back(self, purges: Sequence[Purge]) -> Receipt:
         """Take back what purges name, in this process."""
