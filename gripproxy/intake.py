@@ -79,7 +79,6 @@ class Control:
             metrics=metrics,
         )
         self._takes_all = False
-        self._takes_all = False
         self._server: Server | None = None
         if handler.push_in_http_port:
             self._server = Server(
@@ -112,16 +111,6 @@ class Control:
         else:
             self.sequencer.forget_channel(channel)
             self.inputs.unsubscribe(channel)
-
-    def take_all(self, wanted: bool) -> None:  # noqa: FBT001
-        """Ask the publishers on the SUB socket for all items, or only for held channels again.
-
-        Whoever stores responses has to know of each item (cache-and-purge.md, *Snapshot and
-        replay*).
-        """
-        if wanted != self._takes_all:
-            self._takes_all = wanted
-            (self.inputs.subscribe if wanted else self.inputs.unsubscribe)("")
 
     def take_all(self, wanted: bool) -> None:  # noqa: FBT001
         """Ask the publishers on the SUB socket for all items, or only for held channels again.

@@ -305,12 +305,6 @@ def _purged(receipt: Receipt) -> str:
     return f" purged={receipt.purged}{pending}"
 
 
-def _purged(receipt: Receipt) -> str:
-    """Return the end of the log line of a purge."""
-    pending = f" pending={receipt.pending}" if receipt.pending else ""
-    return f" purged={receipt.purged}{pending}"
-
-
 def _text(status: int, text: str, *first: tuple[bytes, bytes]) -> Response:
     """Return a text answer; `first` are the fields before `Content-Type`."""
     response = answers.text(status, text)

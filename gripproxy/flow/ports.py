@@ -121,14 +121,6 @@ class Receipt:
     pending: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """How many stored responses a purge was about, and how many processes had not counted yet."""
-
-    purged: int
-    pending: int = 0
-
-
 class Intake(Protocol):
     """Where publishers' items and operators' commands go (publishing.md 5, 6, 11)."""
 
