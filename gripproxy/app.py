@@ -325,6 +325,10 @@ class Front:
         if self._minute.allows(f"{channel}: {reason}", now=self._clock.now()):
             log.warning("item dropped channel=%s reason=%s", channel, reason)
 
+    def closed(self, count: int) -> None:
+        """Count what waited for who has left: that happens every day."""
+        self._count_drops("closed", count)
+
     def failed(self, error: Exception) -> None:
         """Log a bug of a hold."""
         failed("a hold", error)

@@ -47,6 +47,7 @@ class FakeNotices:
         self.first: list[str] = []
         self.last: list[str] = []
         self.drops: list[tuple[str, str]] = []
+        self.waited_in_vain = 0
         self.kept: list[tuple[int, int]] = []
         self.failures: list[tuple[str, str]] = []
         self.odd: list[str] = []
@@ -63,6 +64,9 @@ class FakeNotices:
 
     def dropped(self, channel: str, reason: str) -> None:
         self.drops.append((channel, reason))
+
+    def closed(self, count: int) -> None:
+        self.waited_in_vain += count
 
     def filter_failed(self, route, channel: str, text: str) -> None:
         self.failures.append((channel, text))

@@ -153,6 +153,7 @@ class Limiter:
         delivery, holder, weight = bucket.actions.popleft()
         bucket.waiting -= weight
         if not self._channels.has(delivery.channel, holder):
+            self._notices.closed(1)
             return 0
         try:
             holder.deliver(delivery, now)

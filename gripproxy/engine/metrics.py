@@ -17,7 +17,7 @@ BOUNDS = (*map(str, BUCKETS), "+Inf")
 # As labels, by `Kind`.
 KINDS = ("response", "stream", "ws")
 # Why items do not reach holders.
-DROPS = ("slow", "hwm", "filter", "unsendable")
+DROPS = ("slow", "hwm", "filter", "closed", "unsendable")
 
 
 # What causes purges: a request to the control port, an item, a client's request.

@@ -149,6 +149,9 @@ class Notices(Protocol):
     def dropped(self, channel: str, reason: str) -> None:
         """An item did not reach a holder: it was slow, or the item cannot be sent."""
 
+    def closed(self, count: int) -> None:
+        """So many items waited for a holder that is over."""
+
     def failed(self, error: Exception) -> None:
         """A holder has raised: a bug. Nobody else shall suffer from it."""
 

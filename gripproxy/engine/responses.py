@@ -278,6 +278,8 @@ class ResponseHold:
     def gone(self, now: float) -> None:
         """Take note that the client has left."""
         if self.state is not State.OVER:
+            if self._queue:
+                self._home.notices.closed(len(self._queue))
             self._close(now)
 
     def writable(self, now: float) -> None:

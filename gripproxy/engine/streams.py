@@ -81,7 +81,7 @@ class StreamHold:
         self._active: set[str] | None = None  # channels with an item since the timer's last look
         self._queue: deque[Delivery] | None = None
         self._queued = 0  # bytes
-        self._replayed = 0  # items at the head of the queue that do not count: they are kept anyway
+        self._replayed = 0  # items at the head of the queue that do not count: they are kept
         self._again: Wake | None = None  # what is wanted when the queue has been sent
         self._asking = False  # a filter of an item asks the network; later items wait
         self._deferred = False  # the fetch waits until the client takes data
@@ -456,6 +456,8 @@ class StreamHold:
             return
         self._leave()
         self.state = State.OVER
+        if self._queue:
+            self._home.notices.closed(len(self._queue))
         self._empty_queue()
         self._keep_at = None
         self._home.detach(self, now=now)

@@ -250,12 +250,16 @@ class Subscriber(ABC):
         """A close has waited for the end of the origin's message, in vain."""
         queue, self._queue = self._queue or (), None
         close = next(entry for entry in queue if not isinstance(entry, bytes))
+        self._home.notices.closed(len(queue) - 1)
         self.close_published(close, now)
 
     def _silence(self) -> None:
         """Take nothing more, and forget what waits."""
         self._speaking = False
         self._quick = False
+        waiting = len(self._queue or ()) + len(self._waiting or ())
+        if waiting:
+            self._home.notices.closed(waiting)
         self._queue = None
         self._waiting = None
         self._queued = 0

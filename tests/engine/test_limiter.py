@@ -119,6 +119,7 @@ def test_who_is_gone_costs_nothing():
     play.channels.unsubscribe("c", gone, now=0)
     play.put("a", gone, there)
     assert play.at(0) == ["a"]
+    assert play.notices.waited_in_vain == 1
     assert there.updates == []
 
 

@@ -307,6 +307,21 @@ def test_at_most_100_items_wait(asking):
     assert asking.notices.drops == [("c", "slow")]
 
 
+def test_what_waits_when_the_client_leaves_is_counted(asking):
+    for _ in range(3):
+        asking.publish("x")
+    asking.hold.gone(NOW)
+    asking.hold.gone(NOW)
+    assert asking.notices.waited_in_vain == 2
+
+
+def test_what_is_not_needed_any_more_has_not_waited_in_vain(asking):
+    asking.publish("x")
+    asking.publish("later")
+    asking.hub.network.answer(b"y", NOW)
+    assert asking.notices.waited_in_vain == 0
+
+
 def test_what_waits_is_bounded_in_bytes_too():
     play = Play(at(None, "http-modify"), queue_bytes=10)
     play.publish("at the network")

@@ -352,6 +352,17 @@ def test_at_most_100_items_wait(play):
     assert len(play.heard()) == QUEUE_MAX
 
 
+@pytest.mark.parametrize("end", ["gone", "end"])
+def test_what_waits_when_a_stream_is_over_is_counted(play, end):
+    play.publish("0;")
+    play.stall()
+    play.publish("1;")
+    play.publish("2;")
+    getattr(play.hold, end)(NOW)
+    assert play.notices.waited_in_vain == 2
+    assert play.notices.drops == []
+
+
 def test_what_waits_is_bounded_in_bytes_with_what_is_in_the_connection():
     play = Play(queue_bytes=100)
     play.stall()

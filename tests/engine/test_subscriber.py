@@ -89,6 +89,14 @@ def test_published_messages_wait_for_the_end_of_a_message(play):
     assert play.client.heard() == [("+text", "b"), ("text", "1"), ("ping", "2"), ("text", "3")]
 
 
+def test_what_waits_for_the_end_of_a_message_is_counted_if_the_client_leaves(play):
+    play.says("m:a", last=False)
+    play.publish("1")
+    play.publish("2")
+    play.client.vanishes()
+    assert play.notices.waited_in_vain == 2
+
+
 def test_what_waits_for_the_end_of_a_message_is_bounded():
     play = Play(queue_bytes=100)
     play.control("subscribe", channel="c")
@@ -236,6 +244,7 @@ def test_it_does_not_wait_for_ever(play):
     play.publish("1")
     play.act(Action.CLOSE, code=4000)
     assert play.at(NOW + 10) == [("text+", "a"), ("close", 4000, "")]
+    assert play.notices.waited_in_vain == 1
 
 
 def test_a_closed_client_gets_nothing_more(play):

@@ -161,6 +161,16 @@ def test_each_metric_says_what_it_is(system):
     assert {family.type for family in found.values()} <= {"counter", "gauge", "histogram"}
 
 
+def test_items_that_wait_for_who_leaves_are_counted():
+    with Measured(**{"handler.message_rate": "1"}) as system:
+        with stream(system, "c"):
+            system.subscribed("c")
+            system.publish([{"channel": "c", "formats": {"http-stream": {"content": "x"}}}] * 9)
+        wait_until(
+            lambda: system.value("deliveries_dropped", reason="closed") == 8, "what was lost"
+        )
+
+
 def test_every_worker_is_up(system):
     samples = system.scrape()["worker_up"].samples
     assert [one.value for one in samples] == [1.0] * len(samples)
