@@ -8,14 +8,14 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
 from tests.ports import free_port
 from tests.wire.browser import Browser, Page
-from tests.wire.client import Response, ask, request, wait_until
+from tests.wire.client import Response, ask, command, request, wait_until
 from tests.wire.launch import EXAMPLES, Program, program
 from tests.wire.running import Gripproxy, Running
 
@@ -176,10 +176,320 @@ async def test_any_number_of_people_look_at_the_seats_for_one_request():
             assert asked(origin, "GET /seats") == 2
 
 
+# Support chat
+
+SUPPORT = ("support-chat", "--control", "{control}")
+# On each push read what it made old; keep the number of the pushed message, and the last one read.
+READ_HISTORY_ON_PUSH = """
+    window.reads = [];
+    const id = location.hash.slice(1);
+    const spy = new WebSocket(`ws://${location.host}/chats/${id}/socket`);
+    spy.addEventListener("message", async ({data}) => {
+        const {last} = JSON.parse(data);
+        const history = await (await fetch(`/chats/${id}`)).json();
+        reads.push([last ? last.n : 0, history.messages.length - 1]);
+    });
+"""
+READ_LIST_ON_PUSH = """
+    window.reads = [];
+    const spy = new WebSocket(`ws://${location.host}/desk/socket`);
+    spy.addEventListener("message", async ({data}) => {
+        const {id, last} = JSON.parse(data);
+        const list = await (await fetch("/chats")).json();
+        reads.push(last ? [last.n, list.find((chat) => chat.id === id).last.n] : [0, 0]);
+    });
+"""
+
+
+async def at_the_desk(browser: Browser, system: Running) -> Page:
+    page = await browser.open(url(system, "/desk"))
+    await see(page, "live", "#state")
+    return page
+
+
+async def a_customer(browser: Browser, system: Running, name: str, question: str) -> Page:
+    page = await browser.open(url(system))
+    await page.evaluate(f"document.querySelector('#name').value = {name!r}")
+    await page.evaluate(f"document.querySelector('#question').value = {question!r}")
+    await page.evaluate("document.querySelector('#begin').requestSubmit()")
+    await see(page, "connected")
+    return page
+
+
+async def choose(desk: Page, name: str) -> None:
+    row = f"[...document.querySelectorAll('ul a')].find((row) => row.innerText.includes({name!r}))"
+    await desk.wait_for(row + " !== undefined")
+    await desk.evaluate(row + ".click()")
+    await see(desk, name, "h2")
+
+
+async def test_the_desk_sees_all_conversations_and_each_customer_his_own():
+    with example(*SUPPORT) as (system, _):
+        async with Browser() as browser:
+            desk = await at_the_desk(browser, system)
+            ann = await a_customer(browser, system, "Ann", "Where is my parcel?")
+            zoe = await a_customer(browser, system, "Zoe", "Can I pay later?")
+            for text in ("Ann\nWhere is my parcel?", "Zoe\nCan I pay later?"):
+                await see(desk, text, "nav")
+            await choose(desk, "Ann")
+            await desk.type("form input", "In your town.")
+            await see(ann, "In your town.", "ol")
+            await zoe.type("#text", "In May?")
+            await see(desk, "In May?", "nav")
+            assert not await desk.evaluate(
+                "document.querySelector('ol').innerText.includes('May')"
+            )
+            await choose(desk, "Zoe")
+            await see(desk, "Can I pay later?\nIn May?", "ol")
+            assert not await zoe.evaluate("document.body.innerText.includes('town')")
+            for page in (desk, ann, zoe):
+                assert page.errors == []
+
+
+async def test_what_was_said_is_there_after_a_reload_and_at_a_desk_that_opens_later():
+    with example(*SUPPORT) as (system, _):
+        async with Browser() as browser:
+            desk = await at_the_desk(browser, system)
+            ann = await a_customer(browser, system, "Ann", "Where is my parcel?")
+            await choose(desk, "Ann")
+            await desk.type("form input", "In your town.")
+            await see(ann, "In your town.", "ol")
+            where = await ann.evaluate("location.href")
+            await ann.go("about:blank")
+            await ann.go(where)
+            later = await at_the_desk(browser, system)
+            await choose(later, "Ann")
+            for page in (ann, later):
+                await see(page, "Where is my parcel?\nIn your town.", "ol")
+            await ann.type("#text", "Thanks")
+            for page in (ann, desk, later):
+                await see(page, "In your town.\nThanks", "ol")
+
+
+async def test_a_closed_conversation_is_closed_on_every_page():
+    with example(*SUPPORT) as (system, _):
+        async with Browser() as browser:
+            desk, other = await at_the_desk(browser, system), await at_the_desk(browser, system)
+            ann = await a_customer(browser, system, "Ann", "Where is my parcel?")
+            await choose(desk, "Ann")
+            await see(other, "Ann", "nav")
+            await desk.evaluate("document.querySelector('#close').click()")
+            for page in (desk, other, await at_the_desk(browser, system)):
+                await page.wait_for("document.querySelector('ul').childElementCount === 0")
+            await see(ann, "The conversation is closed.")
+            await ann.wait_for("document.querySelector('#talk').hidden")
+
+
+async def test_nobody_who_hears_a_message_reads_an_older_history():
+    with example(*SUPPORT) as (system, _):
+        async with Browser() as browser:
+            desk = await at_the_desk(browser, system)
+            ann = await a_customer(browser, system, "Ann", "Hello?")
+            await choose(desk, "Ann")
+            await ann.evaluate(READ_HISTORY_ON_PUSH)
+            await desk.evaluate(READ_LIST_ON_PUSH)
+            for page in (ann, desk):
+                await page.wait_for("reads.length === 1")  # it is subscribed
+                await note(page, "document.querySelector('ol').childElementCount", each="ol")
+            for number in range(10):
+                await asyncio.gather(
+                    ann.type("#text", f"question {number}"),
+                    desk.type("form input", f"answer {number}"),
+                )
+            for page in (ann, desk):
+                await page.wait_for("document.querySelector('ol').childElementCount === 21")
+                await page.wait_for("reads.length === 21")
+                reads = await page.evaluate("reads")
+                assert [read for read in reads if read[1] < read[0]] == []
+                assert never_falls(await page.evaluate("noted"))
+
+
+async def test_a_history_costs_one_request_for_each_message_however_many_read_it():
+    with example(*SUPPORT) as (system, origin):
+        async with Browser() as browser:
+            ann = await a_customer(browser, system, "Ann", "Hello?")
+            path = "/chats/" + (await ann.evaluate("location.hash"))[1:]
+            assert all(is_hit(get(system, path)) for _ in range(20))
+            await choose(await at_the_desk(browser, system), "Ann")
+            await choose(await at_the_desk(browser, system), "Ann")
+            assert asked(origin, f"GET {path}") == asked(origin, "GET /chats") == 1
+            await ann.type("#text", "Anybody?")
+            await see(ann, "Anybody?", "ol")
+            assert not is_hit(get(system, path))
+            assert not is_hit(get(system, "/chats"))
+            assert all(is_hit(get(system, path)) for _ in range(20))
+            assert asked(origin, f"GET {path}") == asked(origin, "GET /chats") == 2
+
+
+# Market data
+
+MARKET = ("market-data", "--pull", "{pull}")
+POSITION = "Number(document.querySelector('main').dataset.n)"
+IS_OPEN = "document.querySelector('main').dataset.open === 'true'"
+# On each tick read the page; keep which tick was pushed, and which the page was from.
+READ_PAGE_ON_TICK = """
+    window.reads = [];
+    new EventSource("/ticks").addEventListener("tick", async ({data}) => {
+        const page = await (await fetch("/")).text();
+        reads.push([JSON.parse(data).n, Number(page.match(/data-n="([0-9]+)"/)[1])]);
+    });
+"""
+RECOVER = b"28:2:id,1:1,6:method,7:recover,}"
+
+
+class Relay:
+    """Stands before the proxy, and can cut what goes through it."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    def cut(self) -> int:
+        """Reset every connection, and say how many there were."""
+        ends, self._open = self._open, set()
+        for end in ends:
+            end.transport.abort()
+        return len(ends)
+
+    async def _connected(self, *client: asyncio.StreamReader | asyncio.StreamWriter) -> None:
+        proxy = await asyncio.open_connection("127.0.0.1", self._to)
+        ends = {client[1], proxy[1]}
+        self._open |= ends
+        await asyncio.gather(self._pass(client[0], proxy[1]), self._pass(proxy[0], client[1]))
+        for end in ends:
+            end.transport.abort()
+        self._open -= ends
+
+    @staticmethod
+    async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await reader.read(65536):
+                writer.write(piece)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.close()
+
+
+@asynccontextmanager
+async def relay(system: Running) -> AsyncIterator[Relay]:
+    between = Relay(system.port)
+    async with await between.start():
+        yield between
+        between.cut()
+
+
+async def at_the_market(browser: Browser, port: int) -> Page:
+    page = await browser.open(f"http://127.0.0.1:{port}/")
+    await see(page, "live", "#state")
+    await page.wait_for("missed.value === 'none missed'")
+    return page
+
+
+async def ticks(page: Page, count: int) -> None:
+    """Wait for so many more ticks."""
+    until = await page.evaluate(POSITION) + count
+    await page.wait_for(f"{POSITION} >= {until}")
+
+
+async def prices(page: Page) -> list[str]:
+    return await page.evaluate("[...document.querySelectorAll('td output')].map((o) => o.value)")
+
+
+async def test_all_pages_have_the_same_prices_and_so_has_one_that_is_opened_later():
+    with example(*MARKET) as (system, _):
+        async with Browser() as browser:
+            pages = [await at_the_market(browser, system.port) for _ in range(2)]
+            for page in pages:
+                await ticks(page, 20)
+            await pages[0].evaluate("document.querySelector('button').click()")
+            for page in pages:
+                await page.wait_for(f"!({IS_OPEN})")
+            pages.append(await at_the_market(browser, system.port))
+            assert not await pages[2].evaluate(IS_OPEN)
+            shown = [await prices(page) for page in pages]
+            assert shown[0] == shown[1] == shown[2]
+            assert len({await page.evaluate(POSITION) for page in pages}) == 1
+            await pages[2].evaluate("document.querySelector('button').click()")
+            for page in pages:
+                await ticks(page, 5)
+                assert page.errors == []
+
+
+async def test_a_page_whose_connection_is_cut_misses_no_tick_and_sees_none_twice():
+    with example(*MARKET) as (system, _):
+        async with Browser() as browser, relay(system) as between:
+            page = await at_the_market(browser, between.port)
+            await note(page, POSITION, each="main")
+            for _ in range(3):
+                await ticks(page, 10)
+                assert between.cut() >= 2
+                await page.wait_for("state.value === 'lost'")
+                await page.wait_for("state.value === 'live'")
+            await ticks(page, 10)
+            noted = sorted(set(await page.evaluate("noted")))
+            assert noted == list(range(noted[0], noted[-1] + 1))
+            assert never_falls(await page.evaluate("noted"))
+            await see(page, "none missed", "#missed")
+
+
+async def test_a_stream_that_has_to_catch_up_misses_no_tick():
+    with example(*MARKET) as (system, origin):
+        async with Browser() as browser:
+            page = await at_the_market(browser, system.port)
+            await note(page, POSITION, each="main")
+            for _ in range(3):
+                before = asked(origin, "GET /ticks")
+                assert b"7:success,4:true!" in command(system.command_port, RECOVER)
+                wait_until(lambda old=before: asked(origin, "GET /ticks") > old, "the next link")
+                await ticks(page, 10)
+            noted = sorted(set(await page.evaluate("noted")))
+            assert noted == list(range(noted[0], noted[-1] + 1))
+            await see(page, "none missed", "#missed")
+            assert never_falls(await page.evaluate("noted"))
+
+
+async def test_nobody_who_hears_a_tick_reads_an_older_page():
+    with example(*MARKET) as (system, _):
+        async with Browser() as browser:
+            pages = [await at_the_market(browser, system.port) for _ in range(2)]
+            for page in pages:
+                await page.evaluate(READ_PAGE_ON_TICK)
+            for page in pages:
+                await page.wait_for("reads.length >= 40")
+                reads = await page.evaluate("reads")
+                assert [read for read in reads if read[1] < read[0]] == []
+
+
+async def test_between_two_ticks_any_number_of_people_open_the_page_for_one_request():
+    with example(*MARKET) as (system, origin):
+        async with Browser() as browser:
+            page = await at_the_market(browser, system.port)
+            await page.evaluate("document.querySelector('button').click()")
+            await page.wait_for(f"!({IS_OPEN})")
+            get(system, "/")
+            before = asked(origin, "GET /")
+            for _ in range(3):
+                later = await at_the_market(browser, system.port)
+                assert await prices(later) == await prices(page)
+            assert all(is_hit(get(system, "/")) for _ in range(20))
+            assert asked(origin, "GET /") == before
+            await page.evaluate("document.querySelector('button').click()")
+            await ticks(page, 1)
+            assert b'data-open="true"' in get(system, "/").body
+            assert asked(origin, "GET /") > before
+
+
 # The one command
 
 
-@pytest.mark.parametrize("name", ["tickets"])
+@pytest.mark.parametrize("name", ["market-data", "support-chat", "tickets"])
 def test_one_command_starts_an_example_and_one_signal_ends_it(name):
     with program([sys.executable, EXAMPLES / name / "run.py", "--free-ports"]) as example:
         example.wait_to_say("Ctrl-C ends it.")
