@@ -72,7 +72,7 @@ class Board(http.server.BaseHTTPRequestHandler):
     def stream(self):
         """How things are now, and then every change: what comes between the two is not lost."""
         fields = {
-            "Cache-Control": "no-store",
+            **SHARED,
             "Grip-Hold": "stream",
             "Grip-Channel": f"top; prev-id={self.version}",
             "Grip-Link": "</events>; rel=next",

@@ -43,8 +43,8 @@ class Poll(http.server.BaseHTTPRequestHandler):
             self.answer(200, page, HTML, self.kept())
         elif target.path == "/results":
             seen = urllib.parse.parse_qs(target.query).get("seen", [""])[0]
-            hold = self.hold() if seen == str(self.version) else {}
-            self.answer(200, self.content(), JSON, {**self.kept(), **hold})
+            fields = self.hold() if seen == str(self.version) else self.kept()
+            self.answer(200, self.content(), JSON, fields)
         elif target.path == "/vote":
             self.remember()
         else:
@@ -81,6 +81,7 @@ class Poll(http.server.BaseHTTPRequestHandler):
     def hold(self):
         """Wait at most 30 seconds for what comes after the results that the page has seen."""
         return {
+            **SHARED,
             "Grip-Hold": "response",
             "Grip-Channel": f"poll; prev-id={self.version}",
             "Grip-Timeout": "30",

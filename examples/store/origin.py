@@ -17,7 +17,6 @@ PAGE = pathlib.Path(__file__).with_name("index.html").read_text(encoding="utf-8"
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 EVENTS = "text/event-stream"
-SHARED = {"CDN-Cache-Control": "max-age=600", "Cache-Control": "no-cache"}
 LARGEST = 1_000_000
 
 
@@ -96,16 +95,20 @@ class Store(http.server.BaseHTTPRequestHandler):
 
     def kept(self, products):
         """The proxy may keep it until one of these products changes; browsers ask each time."""
+        versions = "-".join(str(product.version) for product in products)
+        return {**self.shared(products), "ETag": f'"{versions}"'}
+
+    def shared(self, products):
         return {
-            **SHARED,
-            "ETag": '"{}"'.format("-".join(str(product.version) for product in products)),
+            "CDN-Cache-Control": "max-age=600",
+            "Cache-Control": "no-cache",
             "Surrogate-Key": " ".join(product.key for product in products),
         }
 
     def stream(self, products):
         """How things are now, and then every change: what comes between the two is not lost."""
         fields = {
-            "Cache-Control": "no-store",
+            **self.shared(products),
             "Grip-Hold": "stream",
             "Grip-Channel": ", ".join(f"{p.key}; prev-id={p.version}" for p in products),
             "Grip-Link": f"<{self.path}>; rel=next",
