@@ -172,14 +172,20 @@ class Store(Generic[Facts]):
         """Tell whether a purge has taken back what was asked for in an epoch."""
         if self.marks.all.hard > began:
             return True
-        return any(tag.hard > began and not self._replayable(tag, hold) for tag in tags)
+        # hot: each hit asks this; `any` takes 0.5 us more (bench/caching.py, cache-hit-1k).
+        for tag in tags:  # noqa: SIM110
+            if tag.hard > began and not self._replayable(tag, hold):
+                return True
+        return False
 
     def softly_purged_at(self, began: int, tags: Iterable[Tag]) -> float | None:
         """Return since when a soft purge has made stale what was asked for in an epoch."""
-        moments = [tag.soft_at for tag in tags if tag.soft > began]
-        if self.marks.all.soft > began:
-            moments.append(self.marks.all.soft_at)
-        return min(moments, default=None)
+        # hot: each hit asks this (bench/caching.py, cache-hit-1k: 0.8 us).
+        moment = self.marks.all.soft_at if self.marks.all.soft > began else None
+        for tag in tags:
+            if tag.soft > began and (moment is None or tag.soft_at < moment):
+                moment = tag.soft_at
+        return moment
 
     def is_softly_purged(self, began: int, tags: Iterable[Tag]) -> bool:
         """Tell whether a soft purge has made stale what was asked for in an epoch."""
