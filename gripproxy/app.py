@@ -124,6 +124,7 @@ class Front:
                 rate=handler.message_rate,
                 hwm=handler.message_hwm,
                 block_size=handler.message_block_size,
+                processes=max(1, runner.workers),
             )
         self.hub = Hub(
             channels,

@@ -281,10 +281,12 @@ class Handler:
         kinds.OCTAL, None, "Mode of the ipc:// sockets that we bind; empty: as the umask says."
     )
     message_rate: int = option(
-        kinds.LIMIT, 0, "Deliveries (items times holders) a second, of all channels; 0: unlimited."
+        kinds.LIMIT,
+        0,
+        "Deliveries (items times holders) a second, of all channels and workers; 0: unlimited.",
     )
     message_hwm: int = option(
-        kinds.LIMIT, 0, "Deliveries that may wait because of message_rate; 0: unlimited."
+        kinds.LIMIT, 0, "Deliveries that may wait for message_rate, in all workers; 0: unlimited."
     )
     message_block_size: int = option(
         kinds.BLOCK, 0, "Bytes that count as one delivery; 0: each delivery counts as one."

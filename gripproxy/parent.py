@@ -12,7 +12,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gripproxy import intake, reporting, runtime
@@ -210,8 +210,10 @@ class Parent:
     def _work(self, index: int, purges: int, read: tuple[Kind, ...]) -> Work:
         total = client_max(self._start.config)
         share = total // self._count + (index < total % self._count)
+        config = self._start.config
         return Work(
-            config=self._start.config,
+            # What they share out among themselves they divide by their number.
+            config=replace(config, runner=replace(config.runner, workers=self._count)),
             routes=self._routes.routes,
             log_path=self._start.log_path,
             listeners=self._listeners(index),

@@ -120,15 +120,26 @@ def test_the_smaller_of_two_limits_counts(requests, most):
     assert client_max(config) == most
 
 
-@pytest.mark.parametrize(("count", "shares"), [(1, [100]), (3, [34, 33, 33]), (200, [1] * 200)])
-async def test_the_limit_of_connections_is_shared_out(tasks, count, shares):
-    start = Start(
-        config=Config(runner=replace(Runner(), workers=count, client_maxconn=100)),
+def start_of(**options):
+    return Start(
+        config=Config(runner=replace(Runner(), **options)),
         routes=RoutesFile(routes=(), errors=(), warnings=()),
         routes_path=None,
         routes_stamp=None,
         screen=str,
     )
+
+
+async def test_workers_are_told_how_many_they_are(tasks, monkeypatch):
+    monkeypatch.setattr("gripproxy.runtime.core_count", lambda: 5)
+    one = Parent(start_of(workers=0), Clock(asyncio.get_running_loop()), tasks, None)
+    assert one._work(0, (), ()).config.runner.workers == 5
+    await one.close()
+
+
+@pytest.mark.parametrize(("count", "shares"), [(1, [100]), (3, [34, 33, 33]), (200, [1] * 200)])
+async def test_the_limit_of_connections_is_shared_out(tasks, count, shares):
+    start = start_of(workers=count, client_maxconn=100)
     one = Parent(start, Clock(asyncio.get_running_loop()), tasks, None)
     assert [one._work(index, (), ()).maxconn for index in range(count)] == shares
     await one.close()

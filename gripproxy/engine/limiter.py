@@ -45,12 +45,29 @@ class _Loss:
         self.count = 0
 
 
+def pace(rate: int, processes: int) -> tuple[float, int]:
+    """Return how often a batch goes out in one of so many processes, in seconds, and its weight.
+
+    One alone rounds as Pushpin does, which lets a little more through than the rate. Several must
+    not do so each: theirs add up to the rate.
+    """
+    if rate <= 0:
+        return 0.0, BATCH
+    if processes > 1:
+        share = rate / processes
+        batch = max(1, int(share * PERIOD_MS / 1000))
+        return batch / share, batch
+    if rate < SLOW:
+        return 1000 // rate / 1000, 1
+    return PERIOD_MS / 1000, math.ceil(rate * PERIOD_MS / 1000)
+
+
 class Limiter:
     """Hands deliveries to holders, so much a second.
 
     `rate` is the weight a second and `hwm` the most weight that may wait in a bucket, 0 for no
     limit; a delivery weighs one for each `block_size` bytes, or one whatever its size if that is
-    0.
+    0. Of several `processes` each has its share of both.
     """
 
     def __init__(
@@ -61,17 +78,13 @@ class Limiter:
         rate: int = 0,
         hwm: int = 0,
         block_size: int = 0,
+        processes: int = 1,
     ) -> None:
         self._channels = channels
         self._notices = notices
-        self._hwm = hwm
+        self._hwm = math.ceil(hwm / processes)
         self._block_size = block_size
-        if rate <= 0:
-            self._period, self._batch = 0.0, BATCH
-        elif rate < SLOW:
-            self._period, self._batch = 1000 // rate / 1000, 1
-        else:
-            self._period, self._batch = PERIOD_MS / 1000, math.ceil(rate * PERIOD_MS / 1000)
+        self._period, self._batch = pace(rate, processes)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()  # in the order of their turns
         self._next_at = 0.0  # when the next batch may run
         self._losses: dict[str, _Loss] = {}

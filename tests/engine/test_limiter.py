@@ -1,10 +1,12 @@
 """Deliveries at a limited rate."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gripproxy.engine.channels import Channels, Kind
 from gripproxy.engine.delivery import Delivery
-from gripproxy.engine.limiter import BATCH, Limiter
+from gripproxy.engine.limiter import BATCH, Limiter, pace
 from gripproxy.protocol.formats import HttpResponse, HttpStream, WebSocketMessage
 from gripproxy.protocol.items import PublishItem
 from tests.fakes import FakeNotices
@@ -80,6 +82,23 @@ def test_the_rate_also_limits_what_comes_one_by_one():
     assert play.at(0.05) == ["a"]
     assert play.limiter.next_deadline() == 0.1
     assert play.at(0.1) == ["b"]
+
+
+@given(st.integers(1, 1_000_000), st.integers(2, 256))
+def test_the_rates_of_several_processes_add_up_to_the_rate(rate, processes):
+    period, batch = pace(rate, processes)
+    assert batch >= 1
+    assert batch / period * processes == pytest.approx(rate)
+
+
+def test_a_process_of_several_has_its_share_of_the_rate():
+    play = Play(rate=10, processes=4)
+    play.put("a", *(play.holder() for _ in range(3)))
+    assert [len(play.at(now)) for now in (0, 0.39, 0.4, 0.8)] == [1, 0, 1, 1]
+
+
+def test_several_processes_without_a_rate_have_none():
+    assert pace(0, 4) == pace(0, 1) == (0.0, BATCH)
 
 
 def test_order_is_kept():
@@ -237,6 +256,13 @@ def test_what_makes_too_much_wait_is_dropped():
     play.put("a", *(play.holder() for _ in range(5)))
     assert play.log == ["a", "a"]
     assert play.notices.excess == [3]
+
+
+@pytest.mark.parametrize(("processes", "waiting"), [(2, 3), (3, 2), (9, 1)])
+def test_a_process_of_several_has_its_share_of_the_mark(processes, waiting):
+    play = Play(hwm=5, processes=processes)
+    play.put("a", *(play.holder() for _ in range(9)))
+    assert play.log == ["a"] * waiting
 
 
 def test_each_bucket_has_its_own_mark():

@@ -171,6 +171,17 @@ def test_items_that_wait_for_who_leaves_are_counted():
         )
 
 
+def test_each_worker_has_its_share_of_the_mark():
+    with Measured(**{"handler.message_hwm": "2", "runner.workers": "2"}) as system:
+        said(system, " started")
+        with streams_everywhere(system, "c") as held, stream(system, "c"):
+            system.publish([{"channel": "c", "formats": {"http-stream": {"content": "x"}}}])
+            wait_until(
+                lambda: system.value("deliveries_dropped", reason="hwm") == len(held) + 1 - 2,
+                "what was too much",
+            )
+
+
 def test_every_worker_is_up(system):
     samples = system.scrape()["worker_up"].samples
     assert [one.value for one in samples] == [1.0] * len(samples)
