@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gripproxy.config import Config
 from gripproxy.engine.channels import Channels, Kind
+from gripproxy.engine.history import History
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.limiter import Limiter
@@ -26,12 +27,13 @@ from gripproxy.engine.stats import Counters
 from gripproxy.engine.store import Store
 from gripproxy.engine.streams import StreamHold
 from gripproxy.errors import CommandError, RequestError
-from gripproxy.flow.access import Access
+from gripproxy.flow.access import LEVEL_OF_LINES, Access, log_of
 from gripproxy.flow.access import Settings as AccessSettings
 from gripproxy.flow.caching import Cache
 from gripproxy.flow.counting import Watch
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.filtering import Filtering
+from gripproxy.flow.hits import Hits
 from gripproxy.flow.holding import Holder
 from gripproxy.flow.linking import Linker
 from gripproxy.flow.opening import Opener
@@ -66,6 +68,9 @@ log = logging.getLogger("gripproxy")
 
 # How often a drain ends some of what lasts, and looks whether anything is left.
 DRAIN_TICK = 0.05
+
+# What is remembered of requests that were answered from memory, beside what is stored.
+HITS_SHARE = 16
 
 # A tenth of the clients' connections may wait in the pool (proxying.md 11.2).
 POOL_SHARE = 10
@@ -147,7 +152,14 @@ class Front:
         self.forwarder = Forwarder(forwarding_settings(config))
         origins = Origins(self.pool, Builtin(loop))
         fetcher = Fetcher(origins)
-        self.store: Store[Facts] = Store(config.cache.size)
+        chain = None
+        if handler.history_items:
+            self.hub.history = History(
+                handler.history_items, handler.history_seconds, handler.history_bytes
+            )
+            chain = self.hub.history.leads
+        self.store: Store[Facts] = Store(config.cache.size, chain=chain)
+        self.hub.marks = self.store.marks
         self.cache = Cache(
             self.store,
             fetcher.ask,
@@ -159,10 +171,7 @@ class Front:
             max_object_size=config.cache.max_object_size,
         )
         fetcher.cache = self.cache
-        self.access = Access(
-            lines.line if lines is not None else None,
-            AccessSettings(client=proxy.log_from, user_agent=proxy.log_user_agent),
-        )
+        self.access = _access(config, lines, loop)
         linker = Linker(self.forwarder, clock=clock, routes=lambda: self.flow.routes)
         self.hub.network = Filtering(fetcher, linker, clock=clock, tasks=tasks, access=self.access)
         holder = Holder(
@@ -223,6 +232,19 @@ class Front:
             maxconn=maxconn,
         )
 
+        # With that switch no answer is sent as it is stored.
+        self._hits = (
+            None
+            if proxy.auto_cross_origin
+            else Hits(
+                self.cache,
+                clock=clock,
+                access=self.access,
+                by_address=self.forwarder.address_rules[0].append,
+                size=config.cache.size // HITS_SHARE,
+            )
+        )
+
     def count_with(self, counters: Counters) -> None:
         """Have what happens here counted; before the first client."""
         self._counters = self.hub.counters = self.hub.channels.watch = counters
@@ -231,6 +253,8 @@ class Front:
             counters, clock=self._clock, make_id=_make_id, rule=rule, trusted_rule=trusted_rule
         )
         self.flow.watch_with(watch)
+        if self._hits is not None:
+            self._hits.watch = watch
         self._sockets.watch_with(watch)
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
@@ -242,6 +266,10 @@ class Front:
         self.flow.routes = table
         self.forwarder.forget_routes()
         self.cache.forget_routes()
+        if self._hits is not None:
+            self._hits.forget()
+            stores = any(route.cache for route in table.routes)
+            self.server.hits = self._hits if stores else None
 
     def release(self, items: Sequence[PublishItem]) -> int:
         """Deliver released items; return how many receivers they have here."""
@@ -338,19 +366,19 @@ class Front:
         """Say that filters fail, once a route, channel and minute."""
         self._count_drops("filter")
         if self._minute.allows(f"{route.id} {channel}", now=self._clock.now()):
-            log.warning("%s: item dropped channel=%s: %s", _name(route), channel, text)
+            log_of(route).warning("%s: item dropped channel=%s: %s", _name(route), channel, text)
 
     def odd_content(self, route: Route, text: str) -> None:
         """Say that contents have what only looks like a directive, once a route and minute."""
         if self._minute.allows(f"{route.id}%", now=self._clock.now()):
-            log.warning("%s: left as it is: %s", _name(route), text)
+            log_of(route).warning("%s: left as it is: %s", _name(route), text)
 
     def exceeded(self, route: Route | None, count: int) -> None:
         """Say that more deliveries wait than may; it is called once a second at most."""
         self._count_drops("hwm", count)
         of_route = f" for route {route.id}" if route is not None else ""
         text = "exceeded publish hwm (%d)%s, dropping message count=%d"
-        log.warning(text, self._hwm, of_route, count)
+        log_of(route).warning(text, self._hwm, of_route, count)
 
     def _count_drops(self, reason: str, count: int = 1) -> None:
         if self._counters is not None:
@@ -460,6 +488,25 @@ def _what_ends(connection: Connection) -> Hold | Connection:
     """Return what is to be drained of a connection that lasts."""
     held = connection.held
     return held if isinstance(held, Hold) else connection
+
+
+def _access(config: Config, lines: Lines | None, loop: asyncio.AbstractEventLoop) -> Access:
+    """Return what writes the lines of which each request has one."""
+    if lines is None:
+        return Access(None, AccessSettings())
+    settings = AccessSettings(
+        client=config.proxy.log_from,
+        user_agent=config.proxy.log_user_agent,
+        level=lines.levels.of("proxy"),
+        handler_level=lines.levels.of("handler"),
+        worker=lines.worker,
+    )
+    return Access(
+        lines.line,
+        settings,
+        record=lines.record if lines.json else None,
+        now=loop.time if settings.level >= LEVEL_OF_LINES else None,
+    )
 
 
 def _name(route: Route) -> str:

@@ -7,22 +7,28 @@ test that runs `in_virtual_time`.
 import asyncio
 
 from gripproxy.engine.channels import Channels
+from gripproxy.engine.history import History
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.sequencer import Sequencer
+from gripproxy.engine.store import Store
 from gripproxy.flow.access import Access
 from gripproxy.flow.access import Settings as AccessSettings
+from gripproxy.flow.caching import Cache
 from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.filtering import Filtering
 from gripproxy.flow.holding import Holder
 from gripproxy.flow.linking import Linker
 from gripproxy.flow.request import RequestFlow, Settings
+from gripproxy.protocol.caching import tags
+from gripproxy.protocol.caching.demands import Cookies
 from gripproxy.protocol.formats import Action, HttpResponse, HttpStream
 from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.forwarding import Settings as ForwardingSettings
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.phrases import phrase
+from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.runtime import Alarm
 from tests.fakes import FakeNotices, FakeOrigin, fields, fields_of
@@ -35,7 +41,9 @@ USUAL = ("Grip-Feature", "Grip-Sig", "Via")
 class World:
     """Everything between clients and an origin."""
 
-    def __init__(self, *routes, update_on_first=False, linger=60.0, **settings) -> None:
+    def __init__(
+        self, *routes, update_on_first=False, linger=60.0, history=0, cookies="safe", **settings
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = LoopClock()
         self.tasks = LoopTasks()
@@ -49,6 +57,12 @@ class World:
         last_ids = LastIds()
         self.hub = Hub(channels, last_ids, self.notices, random=lambda: 0.0, arm=alarm.arm)
         self._alarm = alarm
+        if history:
+            self.hub.history = History(history, 60.0, 1_000_000)
+        self.store = Store(1_000_000, chain=self.hub.history.leads if history else None)
+        self.hub.marks = self.store.marks
+        self.level = True  # whether this process knows of all purges
+        self.invalidated = []
         self._sequencer = Sequencer(
             message_wait=5.0,
             id_cache_ttl=60.0,
@@ -57,6 +71,15 @@ class World:
         )
         forwarder = Forwarder(ForwardingSettings())
         fetcher = Fetcher(self.origin)
+        self.cache = fetcher.cache = Cache(
+            self.store,
+            fetcher.ask,
+            clock=self.clock,
+            tasks=self.tasks,
+            level=lambda: self.level,
+            invalidate=self._invalidate,
+            cookies=Cookies(cookies),
+        )
         self.access = Access(self.lines.append, AccessSettings())
         linker = Linker(forwarder, clock=self.clock, routes=lambda: self.flow.routes)
         self.hub.network = Filtering(
@@ -88,6 +111,19 @@ class World:
         following = self.hub.next_deadline()
         if following is not None:
             self._alarm.arm(following)
+
+    # Purges
+
+    def purge(self, *keys, **how) -> int:
+        """Take back what has these keys, or what else `Purge` is told."""
+        what = Purge(keys=keys, **how)
+        return self.store.purge(
+            what, tags.of_purge(what), now=self.clock.now(), wall=self.clock.wall()
+        )
+
+    async def _invalidate(self, names) -> None:
+        self.invalidated.append(names)
+        self.store.purge(Purge(), names, now=self.clock.now(), wall=self.clock.wall())
 
     # Time
 

@@ -29,7 +29,12 @@ class Whole(Protocol):
 class FlightBody:
     """A body with many readers: the receiver of one `Source`, and the maker of many."""
 
-    def __init__(self, source: Source, limit: int, owner: Whole) -> None:
+    def __init__(self, source: Source, limit: int, owner: Whole, *, kept: bool = True) -> None:
+        """Make a body that can be joined up to `limit` bytes.
+
+        `kept`: until then it is wanted even if nobody reads it, since it is to be stored.
+        """
+        self._wanted = kept
         self._source = source
         self._limit = limit
         self._owner = owner
@@ -122,7 +127,8 @@ class FlightBody:
         """Let the origin go if nobody reads, nobody will, and it cannot be stored."""
         if self._ended or self._abandoned or self.failure is not None:
             return
-        if self._size > self._limit and not self._readers and not self._owner.wanted():
+        storable = self._wanted and self._size <= self._limit
+        if not (storable or self._readers or self._owner.wanted()):
             self._abandoned = True
             self._source.abandon()
             self._owner.body_whole(None)

@@ -78,6 +78,7 @@ class Origin:
     gone: bytes | None = None  # the absolute URI to call when the request is over
     retries: tuple[float, ...] = ()  # when it was sent again, as far as that matters
     floor: int = 0
+    asked_in: int | None = None  # the epoch in which it was sent again, until it is answered
 
     def wants(self, epoch: int) -> None:
         """Take note of an event: what is asked for from now on is to be younger than it."""

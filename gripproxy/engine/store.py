@@ -38,10 +38,14 @@ class HeldOn:
 
 @dataclass(frozen=True, slots=True)
 class HoldFacts:
-    """What makes a stored instruct right or wrong: it is a snapshot of its channels."""
+    """What makes a stored instruct right or wrong: it is a snapshot of its channels.
+
+    With `resumes` clients may go on from a position of their own on its one channel.
+    """
 
     streams: bool
     channels: tuple[HeldOn, ...]
+    resumes: bool = False
 
 
 class Entry(Generic[Facts]):
@@ -116,7 +120,7 @@ class Store(Generic[Facts]):
         self,
         size: int,
         *,
-        chain: Callable[[str, str, str], bool] = lambda _channel, _after, _last: False,
+        chain: Callable[[str, str, str], bool] | None = None,
     ) -> None:
         """Make a store of `size` bytes.
 
@@ -125,7 +129,7 @@ class Store(Generic[Facts]):
         self.marks = Marks()
         self._limit = size
         self._size = 0
-        self._chain = chain
+        self._chain = chain or _no_chain
         self._entries: OrderedDict[Entry[Facts], None] = OrderedDict()
         self._resources: dict[Key, list[Entry[Facts]]] = {}
         self._alone: OrderedDict[Key, float] = OrderedDict()
@@ -197,7 +201,7 @@ class Store(Generic[Facts]):
             return False
         return any(
             held.prev_id is not None
-            and held.channel.encode() == tag.name[1]
+            and held.channel.encode("utf-8", "replace") == tag.name[1]
             and self._chain(held.channel, held.prev_id, tag.hard_id)
             for held in hold.channels
         )
@@ -211,7 +215,7 @@ class Store(Generic[Facts]):
         return all(self._is_good(held, began, streams=hold.streams) for held in hold.channels)
 
     def _is_good(self, held: HeldOn, began: int, *, streams: bool) -> bool:
-        tag = self.marks.find(("chan", held.channel.encode()))
+        tag = self.marks.find(("chan", held.channel.encode("utf-8", "replace")))
         if tag is None or tag.moved <= began:
             return True
         if held.prev_id is None or tag.moved_id is None:
@@ -219,6 +223,21 @@ class Store(Generic[Facts]):
         if held.prev_id == tag.moved_id:
             return True
         return streams and self._chain(held.channel, held.prev_id, tag.moved_id)
+
+    def resumable(self, entry: Entry[Facts], position: str) -> bool:
+        """Tell whether a stored stream hold and the history give all that follows a position."""
+        hold = entry.hold
+        if hold is None or not hold.resumes or self.marks.all.moved > entry.began:
+            return False
+        (held,) = hold.channels
+        there = HoldFacts(streams=True, channels=(HeldOn(held.channel, position),))
+        if self.is_dead(entry.began, entry.tags, there):
+            return False
+        tag = self.marks.find(("chan", held.channel.encode("utf-8", "replace")))
+        last = held.prev_id if tag is None or tag.moved <= entry.began else tag.moved_id
+        if last is None:
+            return False
+        return position == last or self._chain(held.channel, position, last)
 
     # Flights
 
@@ -420,6 +439,11 @@ class Store(Generic[Facts]):
             purged=self._purged,
             evicted=self._evicted,
         )
+
+
+def _no_chain(_channel: str, _after: str, _last: str) -> bool:
+    """Tell that nothing is known of what was released."""
+    return False
 
 
 def _size_of(entry: Entry[Facts], tags: int) -> int:

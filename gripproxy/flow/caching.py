@@ -20,6 +20,7 @@ from gripproxy.engine.flights import FlightBody
 from gripproxy.engine.store import Entry, Flight, HeldOn, HoldFacts, Key, Store
 from gripproxy.errors import ConnectError, GripProxyError, InstructError
 from gripproxy.flow.bodies import KEPT_MAX, TooLargeError, collect
+from gripproxy.flow import resuming
 from gripproxy.flow.ports import Clock, Interim, Tasks
 from gripproxy.protocol import answers, forwarding, instruct
 from gripproxy.protocol.caching import (
@@ -143,9 +144,17 @@ class Cache:
         self._lines.clear()
 
     async def fetch(
-        self, client: Request, request: Request, route: Route, *, interim: Interim | None
+        self,
+        client: Request,
+        request: Request,
+        route: Route,
+        *,
+        interim: Interim | None,
+        floor: int = 0,
     ) -> tuple[Response, Target]:
         """Return the response to a request, and who gave it, now or when it was stored.
+
+        `floor` is the epoch of the event that caused it, 0 if a client did.
 
         Raises:
             OriginError: as `Fetcher.fetch`.
@@ -153,20 +162,19 @@ class Cache:
         demand = demands.read(request, cookies=self._cookies)
         if demand.forward is not None:
             return await self._pass(client, request, route, demand, interim)
-        line = self._lines.get(route)
-        if line is None:
-            line = self._lines[route] = keys.line_of(route)
+        line = self._line_of(route)
         ask = Ask(
             client=client,
             request=request,
             route=route,
             demand=demand,
             key=keys.of(line, client, request.headers),
+            floor=floor,
             interim=interim,
         )
         if not self._level():
             return await self._alone(ask, Forward.BYPASS)
-        return await self._look_up(ask)
+        return self._resumed(ask) or await self._look_up(ask)
 
     async def _send(
         self, request: Request, route: Route, interim: Interim | None
@@ -208,7 +216,7 @@ class Cache:
             return _told(response, report.forwarded(why)), target
         self.misses += 1
         flight = _Flight(Flight(ask.key))
-        self._store.begin(flight.mark)
+        self._store.begin(flight.mark, now=self._clock.now())
         asked_at = self._clock.wall()
         try:
             response, target = await self._send(ask.request, ask.route, ask.interim)
@@ -217,6 +225,8 @@ class Cache:
             raise
         holds = not ask.route.no_grip and instruct.is_instruct(response.headers)
         names = self._look_at(flight, ask, ask.request, response, asked_at=asked_at, holds=holds)
+        if holds:  # an instruct for this client, whose channels are not known here
+            flight.refusal = Refusal.HOLD
         if flight.refusal is not None:
             self._end(flight)
             return _told(response, report.forwarded(why)), target
@@ -291,6 +301,31 @@ class Cache:
         if ask.demand.own or self._store.alone(ask.key, now=now):
             return True
         return ask.demand.head and not self._flights.get(ask.key)
+
+    def _resumed(self, ask: Ask) -> tuple[Response, Target] | None:
+        """Return a stored stream hold for a client that goes on with it where it left off."""
+        demand = ask.demand
+        left_off = resuming.position(ask.client, demand)
+        if left_off is None or ask.floor or demand.head or demand.own:
+            return None
+        position, target = left_off
+        key = ask.key
+        if target != ask.client.target:
+            client = replace(ask.client, target=target)
+            key = keys.of(self._line_of(ask.route), client, ask.request.headers)
+        found = [e for e in self._store.variants(key) if self._store.resumable(e, position)]
+        entry = reuse.choose(found, ask.request.headers, disregarded=(resuming.FIELD,))
+        if entry is None:
+            return None
+        self.use(entry)
+        hit = self._from_memory(ask, entry, self._clock.wall())
+        return resuming.of(hit, position), entry.target
+
+    def _line_of(self, route: Route) -> bytes:
+        line = self._lines.get(route)
+        if line is None:
+            line = self._lines[route] = keys.line_of(route)
+        return line
 
     def _from_memory(self, ask: Ask, entry: Entry[Facts], now: float) -> Response:
         return serving.hit(entry.facts, entry.response, entry.body, ask.demand, now=now)
@@ -438,7 +473,7 @@ class Cache:
     def _start(self, ask: Ask, entry: Entry[Facts] | None) -> _Flight:
         """Begin a flight; its epoch is taken before the first byte goes out."""
         flight = _Flight(Flight(ask.key))
-        self._store.begin(flight.mark)
+        self._store.begin(flight.mark, now=self._clock.now())
         self._flights.setdefault(ask.key, []).append(flight)
         self._tasks.start(self._fly(flight, ask, entry), name="flight")
         return flight
@@ -483,12 +518,20 @@ class Cache:
                 request = forwarding.with_changes(request, headers=headers)
                 asked_at = self._clock.wall()
                 response, flight.target = await self._send(request, ask.route, None)
-        hold, body = await self._hold_of(ask, response, response.body)
+        try:
+            hold, body = await self._hold_of(ask, response, response.body)
+        except (InstructError, TooLargeError):  # it cannot be obeyed: its leader is told why
+            hold, body = HoldFacts(streams=False, channels=()), response.body
+            broken = True
+        else:
+            broken = False
         channels = [held.channel for held in hold.channels] if hold is not None else []
         holds = hold is not None
         names = self._look_at(
             flight, ask, request, response, asked_at=asked_at, holds=holds, channels=channels
         )
+        if broken:
+            flight.refusal = Refusal.HOLD
         if flight.freshens is not None:
             names |= {tag.name for tag in flight.freshens.tags}
         flight.response = response
@@ -512,9 +555,6 @@ class Cache:
         )
         demand = demands.read(request, cookies=self._cookies)
         flight.refusal = storing.refusal(facts, demand, cookies=self._cookies, now=now)
-        if holds:
-            # Not yet: what is released on its channels would have to tell against it.
-            flight.refusal = Refusal.HOLD
         names = tags.of(ask.client, request, ask.route, response.headers, channels)
         if names is None:
             flight.refusal = Refusal.TAGS
@@ -559,22 +599,25 @@ class Cache:
     async def _hold_of(
         self, ask: Ask, response: Response, body: Body
     ) -> tuple[HoldFacts | None, Body]:
-        """Return the channels of a response that is a hold, and its body (read, if need be)."""
+        """Return the channels of a response that is a hold, and its body (read, if need be).
+
+        Raises:
+            InstructError: what it says cannot be done.
+            TooLargeError: it is too large to be read.
+        """
         if ask.route.no_grip or not instruct.is_instruct(response.headers):
             return None, body
-        try:
-            if instruct.is_json(response.headers):
-                body = response.body = await collect(body, KEPT_MAX)
-                asked = instruct.read(replace(response), body)
-            else:
-                asked = instruct.read_head(replace(response, body=b""))
-        except (InstructError, TooLargeError):
-            return HoldFacts(streams=False, channels=()), body
+        if instruct.is_json(response.headers):
+            body = response.body = await collect(body, KEPT_MAX)
+            asked = instruct.read(replace(response), body)
+        else:
+            asked = instruct.read_head(replace(response, body=b""))
         prefix = ask.route.prefix
         held = [HeldOn(prefix + channel.name, channel.prev_id) for channel in asked.channels]
         subs = {sub for target in ask.route.targets for sub in target.subs}
         held += [HeldOn(sub, None) for sub in sorted(subs)]
-        return HoldFacts(asked.mode is HoldMode.STREAM, tuple(held)), body
+        hold = HoldFacts(asked.mode is HoldMode.STREAM, tuple(held))
+        return replace(hold, resumes=resuming.can_resume(asked, hold)), body
 
     def landed(self, flight: _Flight, landing: "_Landing", body: bytes | None) -> None:
         """Store what has come, if it may be, and end the flight (6)."""
@@ -595,7 +638,13 @@ class Cache:
                 hold=landing.hold,
             )
             replaced = reuse.replaced(self._store.variants(flight.mark.key), facts)
-            self._store.put(entry, landing.names, replaced, now=self._clock.now())
+            self._store.put(
+                entry,
+                landing.names,
+                replaced,
+                now=self._clock.now(),
+                asked_at=flight.mark.asked_at,
+            )
         self._end(flight)
 
 

@@ -23,7 +23,13 @@ class Caching(Protocol):
     """A cache in front of the origins: `flow.caching.Cache`."""
 
     async def fetch(
-        self, client: Request, request: Request, route: Route, *, interim: Interim | None
+        self,
+        client: Request,
+        request: Request,
+        route: Route,
+        *,
+        interim: Interim | None,
+        floor: int,
     ) -> tuple[Response, Target]:
         """Return a response from memory or from the origin; raises as `Fetcher.fetch`."""
 
@@ -45,18 +51,20 @@ class Fetcher:
         *,
         client: Request | None = None,
         interim: Interim | None = None,
+        floor: int = 0,
     ) -> Awaitable[tuple[Response, Target]]:
         """Return the response to a request as the origin is to get it, and who answered.
 
         `client` is the request as it came, if what is stored may answer it; else it goes to the
-        origin.
+        origin. `floor` is the epoch of the event that caused it (`engine.marks`), if one did:
+        nothing older answers it.
 
         Raises:
             ConnectError: no target was reached; `tried` names them.
             ExchangeError, OriginTimeoutError: a target was reached and did not answer.
         """
         if client is not None and self.cache is not None:
-            return self.cache.fetch(client, request, route, interim=interim)
+            return self.cache.fetch(client, request, route, interim=interim, floor=floor)
         return self.ask(request, route, interim)
 
     async def ask(

@@ -37,7 +37,10 @@ from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.linking import Linker
 from gripproxy.flow.paging import Pager, abandon, next_link, subscriptions, too_large
 from gripproxy.flow.ports import Clock, Exchange, Tasks
+from gripproxy.flow.resuming import Resumed, resumed
+from gripproxy.flow.sharing import Sharing
 from gripproxy.protocol import answers, forwarding, instruct, links, positions
+from gripproxy.protocol.caching import serving
 from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.instruct import Instruct
 from gripproxy.protocol.messages import Response
@@ -76,8 +79,9 @@ class Holder:
         self._access = access
         self._subscription_max = subscription_max
         self.watch: Watch | None = None  # set by whoever has one, before the first hold
+        sharing = Sharing(fetcher, tasks=tasks, epoch=lambda: hub.marks.epoch)
         self._pager = Pager(
-            fetcher, linker, hub, clock=clock, access=access, subscription_max=subscription_max
+            sharing, linker, hub, clock=clock, access=access, subscription_max=subscription_max
         )
         hub.ended = self.ended
 
@@ -134,11 +138,16 @@ class Holder:
     async def _act(
         self, exchange: Exchange, origin: Origin, response: Response, target: Target
     ) -> bool:
+        position = response.position if isinstance(response, Resumed) else None
         response = decoded(response)
         if instruct.streams(response) and not isinstance(response.body, bytes):
             asked = instruct.read_head(response)
         else:
             asked = instruct.read(response, await collect(response.body, KEPT_MAX))
+        if origin.route.cache and (asked.mode is not None or asked.next is not None):
+            asked.response.headers = serving.held(asked.response.headers)
+        if position is not None:
+            asked = resumed(asked, position)
         await self._keep_request(origin)
         if asked.gone is not None:
             # A retry's answer is a first response, too: its link counts from now on.
@@ -208,11 +217,30 @@ class Holder:
             return True  # its client had left before it began
         now = self._clock.now()
         if self._hub.missed(hold.subscriptions.values()):
+            origin.wants(self._hub.marks.epoch)
+            hold.retry(now)
+            return True
+        if self._was_hinted(origin, hold):
             hold.retry(now)
             return True
         self._hub.keep(hold, now=now)
         hold.hold(asked.timeout, now=now)
         self._access.held(origin, hold.subscriptions)
+        return True
+
+    def _was_hinted(self, origin: Origin, hold: ResponseHold) -> bool:
+        """Tell whether a hint came while the origin was being asked again, so once more is due.
+
+        A hold that asks is not subscribed. What it is told then may be older than the hint.
+        """
+        asked_in, origin.asked_in = origin.asked_in, None
+        if asked_in is None:
+            return False
+        channels = map(self._hub.channels.find, hold.subscriptions)
+        hinted = max((channel.hinted for channel in channels if channel), default=0)
+        if hinted <= asked_in:
+            return False
+        origin.wants(hinted)
         return True
 
     async def _retry(self, exchange: Exchange, origin: Origin) -> bool:
@@ -231,7 +259,11 @@ class Holder:
             )
             headers = request.headers.plus(*positions.fields(origin.last))
             request = forwarding.with_changes(request, headers=headers)
-            response, target = await self._fetcher.fetch(request, route)
+            client = origin.request if route.cache else None
+            origin.asked_in = self._hub.marks.epoch
+            response, target = await self._fetcher.fetch(
+                request, route, client=client, floor=origin.floor
+            )
         except OriginError as error:
             failed = answers.of_origin_error(error, debug=origin.debug)
             await self._refuse(exchange, origin, failed)
@@ -282,7 +314,9 @@ class Holder:
         exchange.park(hold, self.resume)
         if hold.state is State.OVER:
             return True  # its client had left before it began
-        missed = self._hub.keep(hold, now=self._clock.now())
+        # A snapshot of a while ago goes on with what was released since.
+        keep = self._hub.keep_and_replay if origin.route.cache else self._hub.keep
+        missed = keep(hold, now=self._clock.now())
         whole = isinstance(body, bytes) or await self._relay_opening(
             exchange, hold, FilteredBody(body, stages)
         )

@@ -22,9 +22,9 @@ from gripproxy.flow.access import Access
 from gripproxy.flow.bodies import KEPT_MAX, TooLargeError, collect
 from gripproxy.flow.bodyfilters import BodyFilters, FilteredBody
 from gripproxy.flow.decoding import decoded
-from gripproxy.flow.fetching import Fetcher
 from gripproxy.flow.linking import Linker
 from gripproxy.flow.ports import Clock, Exchange
+from gripproxy.flow.sharing import Sharing
 from gripproxy.protocol import instruct, links, positions
 from gripproxy.protocol.instruct import Instruct
 from gripproxy.protocol.messages import Body, Response
@@ -46,7 +46,7 @@ class Pager:
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        sharing: Sharing,
         linker: Linker,
         hub: Hub,
         *,
@@ -55,7 +55,7 @@ class Pager:
         subscription_max: int,
     ) -> None:
         self._access = access
-        self._fetcher = fetcher
+        self._sharing = sharing
         self._linker = linker
         self._hub = hub
         self._clock = clock
@@ -112,7 +112,7 @@ class Pager:
         status: int | None = None
         size = 0
         try:
-            response, target = await self._fetcher.fetch(request, route)
+            response, target = await self._sharing.fetch(request, route, floor=origin.floor)
             status = response.status
             try:
                 size = await self._take(exchange, hold, response, target, uri)

@@ -27,7 +27,7 @@ class FakeCache:
     def __init__(self):
         self.asked = []
 
-    async def fetch(self, client, request, route, *, interim):
+    async def fetch(self, client, request, route, *, interim, floor):
         self.asked.append((client, request))
         return response(203), FIRST
 

@@ -13,10 +13,10 @@ HOLD = ("Grip-Hold: stream", "Grip-Channel: c")
 NEXT = "Grip-Link: </next>; rel=next"
 
 
-async def stream(world, *lines):
+async def stream(world, *lines, link=NEXT):
     """Begin a stream that has a next link."""
     client = await world.ask("/s")
-    await world.answer(*HOLD, NEXT, *lines)
+    await world.answer(*HOLD, link, *lines)
     world.asked()
     client.heard()
     return client
@@ -369,7 +369,8 @@ async def test_a_client_that_leaves_between_two_tries_ends_them():
 @in_virtual_time
 async def test_a_drain_ends_a_fetch_but_not_a_page_under_way():
     world = World()
-    waiting, reading = await stream(world), await stream(world)
+    waiting = await stream(world)
+    reading = await stream(world, link="Grip-Link: </other>; rel=next")
     await world.publish("c", action=Action.HINT)
     await world.reply(ConnectError("connection_refused", "refused"))
     body = FakeSource("half")

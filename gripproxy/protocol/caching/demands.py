@@ -52,6 +52,7 @@ class Demand:
     if_range: bytes | None = None
     if_none_match: bytes | None = None
     if_modified_since: bytes | None = None
+    event_id: bytes | None = None  # `Last-Event-ID`: where an EventSource left off
 
     @property
     def own(self) -> bool:
@@ -126,5 +127,6 @@ _KEPT: Final = {
     b"if-range": "if_range",
     b"if-none-match": "if_none_match",
     b"if-modified-since": "if_modified_since",
+    b"last-event-id": "event_id",
 }
 _READ: Final = _ORIGINS | _KEPT.keys() | {b"cookie", b"cache-control", b"authorization"}

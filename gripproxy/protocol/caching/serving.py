@@ -4,6 +4,8 @@ RFC 9111 4 and 4.3.2, RFC 9110 13.2.2 (conditions before ranges). HEAD gets what
 that it has no body is known to whoever frames it.
 """
 
+from typing import Final
+
 from gripproxy.protocol.caching import ranges, report, validation
 from gripproxy.protocol.caching.demands import Demand
 from gripproxy.protocol.caching.ranges import Partial
@@ -31,6 +33,15 @@ def answer(
     if not facts.hold and (demand.own or facts.part is not None):
         return _particular(facts, body, demand, added)
     return _response(facts.status, stored.reason, shown, body, added)
+
+
+# What would let a cache between us and the client, or a browser, answer the next poll by itself.
+_STORABLE: Final = (b"cache-control", b"cdn-cache-control", b"expires", b"age")
+
+
+def held(headers: Headers) -> Headers:
+    """Return the fields of what a hold answers: nobody else may store that (*What is stored*)."""
+    return headers.without(*_STORABLE).plus((b"Cache-Control", b"no-store"))
 
 
 def _particular(facts: Facts, body: bytes, demand: Demand, added: list[Field]) -> Response:
