@@ -17,12 +17,13 @@ import socket
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from json import JSONEncoder
 from typing import Final
 
 from gripproxy.errors import ConfigError
+from gripproxy.protocol.jsontext import Json
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
@@ -129,7 +130,7 @@ _UNSAFE: Final = re.compile(
 )
 _ESCAPES: Final = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
-_quote: Final = JSONEncoder().encode
+_encode: Final = JSONEncoder(separators=(",", ":")).encode
 
 
 def escape(text: str) -> str:
@@ -166,10 +167,14 @@ class _Shape:
             return f'{{"level":"{level}","time":"{self._date}.{rest:03d}{self._zone}","text":'
         return f"[{level}] {self._date}.{rest:03d} "
 
-    def line(self, head: str, text: str) -> bytes:
-        """Return a whole line."""
+    def line(self, head: str, text: str, fields: Mapping[str, Json] | None = None) -> bytes:
+        """Return a whole line; only one in JSON may have fields."""
         if self._json:
-            return f"{head}{_quote(_capped(text))}}}\n".encode()
+            more = "}"
+            if fields:
+                short = {n: _capped(v) if isinstance(v, str) else v for n, v in fields.items()}
+                more = f",{_encode(short)[1:]}"
+            return f"{head}{_encode(_capped(text))}{more}\n".encode()
         # Cut first, so that escaping a long text costs no more than a short one.
         return f"{head}{_capped(escape(_capped(text)))}\n".encode()
 
@@ -344,8 +349,13 @@ class Lines:
         *,
         loop_call_later: CallLater,
         json: bool = False,
+        levels: Levels = Levels(),
+        worker: int | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        self.json = json
+        self.levels = levels
+        self.worker = worker
         self._shape = _Shape(json=json)
         self._clock = clock
         self._milliseconds = -1
@@ -360,12 +370,16 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Write a line, soon."""
+        self.record(text)
+
+    def record(self, text: str, fields: Mapping[str, Json] | None = None) -> None:
+        """Write a line that has fields, if the log is JSON."""
         output = self._output
         milliseconds = self._clock() // 1_000_000
         if milliseconds != self._milliseconds:
             self._milliseconds = milliseconds
             self._head = self._shape.head("INFO", milliseconds)
-        output.put(self._shape.line(self._head, text))
+        output.put(self._shape.line(self._head, text, fields))
         if len(output.waiting) >= output.try_at:
             output.push()
         if not output.armed:

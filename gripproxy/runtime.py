@@ -21,9 +21,6 @@ from gripproxy.logs import Levels, Lines, reopen, set_up
 
 log = logging.getLogger("gripproxy")
 
-# The log level at which each request has a line (config.md 5.2).
-LEVEL_OF_REQUESTS = 2
-
 
 wall: Final = time.time  # noqa: TID251  # the one place that reads it
 
@@ -129,17 +126,21 @@ def settle_collector() -> None:
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Where the log goes, and whether each request has a line there."""
+    """Where the log goes, how much of what is said there, and as what."""
 
     fd: int
-    requests: bool
+    levels: Levels
     json: bool
 
-    def lines(self, loop: asyncio.AbstractEventLoop) -> Lines | None:
-        """Return the writer of those lines, None if they are not wanted."""
-        if not self.requests:
-            return None
-        return Lines(self.fd, loop_call_later=loop.call_later, json=self.json)
+    def lines(self, loop: asyncio.AbstractEventLoop, *, worker: int | None = None) -> Lines:
+        """Return the writer of the lines of which each request has one."""
+        return Lines(
+            self.fd,
+            loop_call_later=loop.call_later,
+            json=self.json,
+            levels=self.levels,
+            worker=worker,
+        )
 
 
 def log_path(config: Config, *, logfile: str = "", merge: bool = False) -> str:
@@ -183,7 +184,7 @@ def set_up_logs(config: Config, path: str) -> LogTarget:
         fd = set_up(levels=levels, path=path or None, json=json)
     except ValueError as error:  # a path that no system call takes
         raise ConfigError(path, f"failed to open log file: {error}") from error
-    return LogTarget(fd, levels.of("proxy") >= LEVEL_OF_REQUESTS, json)
+    return LogTarget(fd, levels, json)
 
 
 def reopen_logs() -> None:

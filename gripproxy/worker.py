@@ -149,7 +149,9 @@ class Worker:
 
     def _start(self, work: Work) -> None:
         """Build the front: whatever is said next finds it."""
-        self._lines = runtime.set_up_logs(work.config, work.log_path).lines(self._loop)
+        self._lines = runtime.set_up_logs(work.config, work.log_path).lines(
+            self._loop, worker=work.index
+        )
         self._level = Level(
             socket.socket(fileno=work.purges),
             Page(work.page),

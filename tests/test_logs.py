@@ -306,6 +306,27 @@ def test_a_json_line_gives_back_any_text(text):
     assert json.loads(line)["text"] == text
 
 
+def test_a_json_line_may_have_fields(file, path, timers):
+    lines = Lines(file, loop_call_later=timers, json=True)
+    lines.record(
+        "request", {"uri": "http://a/\n", "code": 200, "accept": True, "last": {"c": "1"}}
+    )
+    lines.record("request", {})
+    lines.flush()
+    first, second = path.read_text().splitlines()
+    told = json.loads(first)
+    assert list(told) == ["level", "time", "text", "uri", "code", "accept", "last"]
+    assert (told["text"], told["uri"], told["last"]) == ("request", "http://a/\n", {"c": "1"})
+    assert list(json.loads(second)) == ["level", "time", "text"]
+
+
+def test_a_long_field_is_cut(file, path, timers):
+    lines = Lines(file, loop_call_later=timers, json=True)
+    lines.record("publish", {"channel": "c" * 20_000})
+    lines.flush()
+    assert json.loads(path.read_bytes())["channel"] == "c" * 9997 + "..."
+
+
 # When lines are written
 
 

@@ -224,21 +224,15 @@ def test_a_log_file_that_cannot_be_opened_is_refused(tmp_path, monkeypatch, name
         runtime.set_up_logs(config(), name)
 
 
-@pytest.mark.parametrize(
-    ("levels", "wanted"),
-    [(("2",), True), (("1",), False), (("1", "proxy:2"), True), (("3", "proxy:1"), False)],
-)
-async def test_requests_have_lines_if_the_level_says_so(
-    tmp_path, logging_as_before, levels, wanted
-):
+async def test_lines_of_requests_go_where_the_log_goes(tmp_path, logging_as_before):
     path = tmp_path / "log"
-    target = runtime.set_up_logs(config(log_level=levels), str(path))
-    lines = target.lines(asyncio.get_running_loop())
-    assert (lines is not None) is wanted
-    if lines is not None:
-        lines.line("GET /")
-        lines.flush()
-        assert path.read_text().endswith("GET /\n")
+    target = runtime.set_up_logs(config(log_level=("3", "proxy:1")), str(path))
+    lines = target.lines(asyncio.get_running_loop(), worker=4)
+    assert (lines.levels.of("proxy"), lines.levels.of("handler")) == (1, 3)
+    assert (lines.worker, lines.json) == (4, False)
+    lines.line("GET /")
+    lines.flush()
+    assert path.read_text().endswith("GET /\n")
 
 
 def test_the_log_goes_on_in_a_new_file(tmp_path, logging_as_before):

@@ -4,7 +4,6 @@ An origin that accepts is answered for by `Opener.accept`: a session that is sub
 for the client. One that refuses is relayed, less what only a WebSocket's answer may have.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,15 +12,13 @@ from gripproxy.engine.sockets import Sessions, SocketSession
 from gripproxy.engine.stats import Counted
 from gripproxy.engine.watched import WatchedSession
 from gripproxy.errors import FrameError
-from gripproxy.flow.access import Access
+from gripproxy.flow.access import Access, log_of
 from gripproxy.flow.ports import Clock, Exchange
 from gripproxy.protocol import forwarding, wsframes
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Request, Response
 from gripproxy.protocol.routes import Route, Target
 from gripproxy.protocol.wshandshake import Grip
-
-log = logging.getLogger(__name__)
 
 _EXTENSIONS = b"Sec-WebSocket-Extensions"
 # What is between us and the origin only, in an acceptance and in a refusal.
@@ -118,20 +115,21 @@ class Side:
 
     def subscribed(self, channel: str) -> None:
         """Write the line of a subscription."""
-        self.opener.access.subscribed(self.exchange.request, channel)
+        self.opener.access.subscribed(self.exchange.request, self.session.route, channel)
 
     def ignored(self, text: str) -> None:
         """Say what of the origin was ignored, for those who debug it."""
-        log.debug("websocket %s: %s", self.cid, text)
+        log_of(self.session.route).debug("websocket %s: %s", self.cid, text)
 
     def warn(self, text: str) -> None:
         """Say what an origin did wrong."""
-        log.warning("route %s: websocket %s: %s", self.session.route.id, self.cid, text)
+        route = self.session.route
+        log_of(route).warning("route %s: websocket %s: %s", route.id, self.cid, text)
 
     def tell_failure(self, error: FrameError | None) -> None:
         """Say that a client takes nothing, if that is why it was failed."""
         if error is not None and error.code == wsframes.POLICY:
-            log.warning("route %s: websocket %s: %s", self.session.route.id, self.cid, error.text)
+            self.warn(error.text)
 
 
 # Answers

@@ -90,7 +90,7 @@ class RequestFlow:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
-        course = _Course(exchange.request)
+        course = _Course(exchange.request, self._access.begins())
         if self._watch is not None:
             self._watch.head()
         purging = self.purging is not None and course.request.method == b"PURGE"
@@ -102,7 +102,7 @@ class RequestFlow:
             response = answers.of_origin_error(error, debug=self._debug(course.route))
         except (GripProxyError, asyncio.CancelledError) as error:
             # The client has left, or its body broke off: there is nobody to answer.
-            self._access.broke_off(course.request, course.route, course.target)
+            self._tell_of_break(course)
             exchange.cut()
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -113,9 +113,14 @@ class RequestFlow:
         if course.dress is not None:
             response = course.dress.relayed(response)
         if await exchange.answer(response):
-            self._access.answered(exchange, course.request, course.route, course.target, status)
+            self._access.answered(
+                exchange, course.request, course.route, course.target, status, began=course.began
+            )
         else:
-            self._access.broke_off(course.request, course.route, course.target)
+            self._tell_of_break(course)
+
+    def _tell_of_break(self, course: "_Course") -> None:
+        self._access.broke_off(course.request, course.route, course.target, began=course.began)
 
     async def _purge(self, exchange: Exchange, course: "_Course") -> Response | None:
         """Return the answer to `PURGE`, or to a request like any other if it is none."""
@@ -217,6 +222,7 @@ class _Course:
     """What a request has become so far, for its answer and its access line."""
 
     request: Request
+    began: float | None
     route: Route | None = None
     target: Target | None = None
     dress: Dress | None = None

@@ -22,7 +22,6 @@ from tests.world import World, a_response, text_of
 E = "Error while proxying to origin.\n"
 KEY = KeySource("text", b"key")
 POLL = ("Grip-Hold: response", "Grip-Channel: c")
-NOT_FOUND = "GET http://proxy/ code=502 16"
 
 
 def route(**named) -> Route:
@@ -118,7 +117,7 @@ async def test_a_request_that_no_route_takes_is_told_so():
     client = await world.ask("/")
     assert text_of(client) == (502, "Route not found\n")
     assert proxy_status(client) == "gripproxy; error=destination_not_found"
-    assert world.lines == [NOT_FOUND.replace("16", "0")]
+    assert world.lines == ["GET http://proxy/ code=502 0 error=no-route"]
 
 
 @pytest.mark.parametrize(
