@@ -50,21 +50,19 @@ class BoxOffice(http.server.BaseHTTPRequestHandler):
         elif self.path == "/changes":
             self.answer(200, b"event: held\ndata:\n\n", HOLD)
         else:
-            self.refuse(404, why="There is nothing here.")
+            self.refuse(404, "There is nothing here.")
 
     def do_POST(self):
         seat, asked = self.seat(), self.body()
         name, ticket = (str(asked.get(key, "")).strip() for key in ("name", "ticket"))
         if seat not in SEATS:
-            self.refuse(404, why="There is no such seat.")
+            self.refuse(404, "There is no such seat.")
         elif not name or not ticket:
-            self.refuse(400, why="Please say who you are.")
+            self.refuse(400, "Please say who you are.")
         elif seat in holders:
             by, theirs = holders[seat]
             yours = secrets.compare_digest(ticket.encode(), theirs.encode())
-            self.refuse(
-                409, by=by, why=f"{seat} {'is yours already' if yours else f'went to {by}'}."
-            )
+            self.refuse(409, f"{seat} is yours already." if yours else f"{seat} went to {by}.")
         else:
             holders[seat] = name[:NAME_SIZE], ticket
             self.changed(201, seat, name[:NAME_SIZE])
@@ -77,7 +75,7 @@ class BoxOffice(http.server.BaseHTTPRequestHandler):
             del holders[seat]
             self.changed(200, seat, None)
         else:
-            self.refuse(403, why="That seat is not yours.")
+            self.refuse(403, "That seat is not yours.")
 
     # what changes
 
@@ -113,8 +111,8 @@ class BoxOffice(http.server.BaseHTTPRequestHandler):
             return {}
         return asked if isinstance(asked, dict) else {}
 
-    def refuse(self, status, **reason):
-        self.answer(status, json.dumps(reason).encode(), JSON)
+    def refuse(self, status, why):
+        self.answer(status, json.dumps({"why": why}).encode(), JSON)
 
     def answer(self, status, content, fields):
         self.send_response(status)
