@@ -297,6 +297,8 @@ class Front:
         count = self.store.purge(
             purge, tags.of_purge(purge) | names, now=self._clock.now(), wall=self._clock.wall()
         )
+        for channel, item_id in purge.items:
+            count += self.store.purge_channel(channel, item_id)
         if not self._sweeps:
             self._sweeps = True
             self._loop.call_soon(self._sweep)

@@ -122,6 +122,10 @@ class Control:
             self._takes_all = wanted
             (self.inputs.subscribe if wanted else self.inputs.unsubscribe)("")
 
+    def purge_channels(self, wanted: bool) -> None:  # noqa: FBT001
+        """Let items take back what has their channel as a tag, or no longer."""
+        self.publisher.purges_channels = wanted
+
     def stop_accepting(self) -> None:
         """Take no more connections to the control port."""
         if self._server is not None:

@@ -26,7 +26,7 @@ from gripproxy.engine.news import Statistics
 from gripproxy.errors import PacketError, WorkerError
 from gripproxy.flow.ports import Receipt
 from gripproxy.logs import Lines
-from gripproxy.plan import Start, client_max, takes_all, worker_count
+from gripproxy.plan import Start, client_max, purges_channels, takes_all, worker_count
 from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.protocol.statspackets import Kind
@@ -125,6 +125,7 @@ class Parent:
             await self._reporter.open(self._start.metrics_socket)
         await self._control.open(self._start.control_socket)
         self._control.take_all(takes_all(self._routes.routes))
+        self._control.purge_channels(purges_channels(self._routes.routes))
         serving: list[asyncio.Future[None]] = []
         for index in range(self._count):
             first: asyncio.Future[None] = self._loop.create_future()
@@ -301,6 +302,7 @@ class Parent:
         """Have other routes taken from the next request on; return when all workers do."""
         self._routes = routes
         self._control.take_all(takes_all(routes.routes))
+        self._control.purge_channels(purges_channels(routes.routes))
         # Not the errors: exceptions are no values.
         await self._all.call("routes", pickle.dumps(routes.routes))
 

@@ -67,6 +67,11 @@ def takes_all(routes: Iterable[Route]) -> bool:
     return any(route.cache for route in routes)
 
 
+def purges_channels(routes: Iterable[Route]) -> bool:
+    """Tell whether an item takes back what has its channel as a tag, on any of these routes."""
+    return any(route.cache and route.purge_channel for route in routes)
+
+
 def client_max(config: Config) -> int:
     """Return how many client connections there may be, in all processes together."""
     connections, requests = config.runner.client_maxconn, config.proxy.max_open_requests

@@ -182,7 +182,8 @@ class Level:
 def pack(purge: Purge, names: frozenset[Tag]) -> list[Value]:
     """Return a purge as the values of a message; what it names is among the tags from here on."""
     found: list[Value] = [[space, name] for space, name in tags.of_purge(purge) | names]
-    return [found, purge.everything, purge.soft, purge.settle]
+    items: list[Value] = [[channel, item_id] for channel, item_id in purge.items]
+    return [found, purge.everything, purge.soft, purge.settle, items]
 
 
 def unpack(values: list[Value]) -> Named:
@@ -192,11 +193,24 @@ def unpack(values: list[Value]) -> Named:
         PacketError: no purge.
     """
     match values:
-        case [[*found], bool(everything), bool(soft), float() | int() as settle]:
-            purge = Purge(everything=everything, soft=soft, settle=float(settle))
+        case [[*found], bool(everything), bool(soft), float() | int() as settle, [*items]]:
+            purge = Purge(
+                everything=everything,
+                soft=soft,
+                settle=float(settle),
+                items=tuple([_item(item) for item in items]),
+            )
             return purge, frozenset([_tag(tag) for tag in found])
         case _:
             raise PacketError("not a purge")
+
+
+def _item(value: Value) -> tuple[str, str | None]:
+    match value:
+        case [str(channel), (str() | None) as item_id]:
+            return channel, item_id
+        case _:
+            raise PacketError("not an item")
 
 
 def _tag(value: Value) -> Tag:

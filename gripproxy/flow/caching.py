@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from gripproxy.engine.flights import FlightBody
 from gripproxy.engine.store import Entry, Flight, HeldOn, HoldFacts, Key, Store
 from gripproxy.errors import ConnectError, GripProxyError, InstructError
-from gripproxy.flow.bodies import KEPT_MAX, TooLargeError, collect
 from gripproxy.flow import resuming
+from gripproxy.flow.bodies import KEPT_MAX, TooLargeError, collect
 from gripproxy.flow.ports import Clock, Interim, Tasks
 from gripproxy.protocol import answers, forwarding, instruct
 from gripproxy.protocol.caching import (

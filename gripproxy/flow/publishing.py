@@ -46,12 +46,17 @@ class Publisher:
         self._arm = arm
         self._unknown_format = unknown_format
         self._purge = purge
+        self.purges_channels = False  # whether an item takes back what has its channel as a tag
 
     def take(self, items: Sequence[PublishItem]) -> int:
         """Take items in order; return how many receivers they have in this process."""
         now = self._clock.now()
         receivers = 0
         purges = [item.purge for item in items if item.purge is not None]
+        if self.purges_channels:
+            moved = tuple([(item.channel, item.id) for item in items if item.channel])
+            if moved:
+                purges.append(Purge(items=moved))
         if purges:
             # Before the first item of the batch goes out, and whatever becomes of the items.
             self._purge(purges)

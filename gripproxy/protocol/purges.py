@@ -28,6 +28,8 @@ class Purge:
     """Stored responses to be taken back: by URL, by key, or all of them.
 
     A soft one leaves them stale. For `settle` seconds nothing that it names is stored again.
+    `items` are channels, each with the id of an item on it, that take back what is tagged with the
+    channel on routes with `purge=channel`; nobody can ask for that but by publishing.
     """
 
     urls: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Purge:
     everything: bool = False
     soft: bool = False
     settle: float = 0.0
+    items: tuple[tuple[str, str | None], ...] = ()
 
 
 def read(value: Data, dialect: Dialect) -> Purge:
