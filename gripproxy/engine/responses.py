@@ -239,7 +239,15 @@ class ResponseHold:
     def _want_update(self, now: float) -> None:
         if self.state is State.HOLDING:
             self.state = State.WAITING
-            self._home.updates.add(self, _UPDATE_KEY, now=now)
+            self._home.updates.add(self, _UPDATE_KEY, now=now, request=self._shared_request())
+
+    def _shared_request(self) -> object:
+        """Return what stands for its request where a cache lets equal ones be made once."""
+        request = self.origin.request
+        if not self.route.cache or request.method != b"GET":
+            return None
+        positions = {s.channel: s.prev_id for s in self.subscriptions.values()}
+        return request.scheme, request.authority, request.target, frozenset(positions.items())
 
     def update_turn(self, now: float) -> None:
         """Ask the origin again: its turn has come."""

@@ -341,7 +341,9 @@ class StreamHold:
         elif reason is Wake.UPDATE:
             self._leave()
             self.state = State.WAITING
-            self._home.updates.add(self, self.next_uri, now=now)
+            positions = frozenset((s.channel, s.prev_id) for s in self.subscriptions.values())
+            request = (self.next_uri, positions)
+            self._home.updates.add(self, self.next_uri, now=now, request=request)
         else:
             self.ask_now()
 
