@@ -52,6 +52,9 @@ class Server:
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
+        # Those beyond the limit, in the order in which they came: a loop may accept many before
+        # it tells of the first.
+        self._surplus: dict[Connection, None] = {}
         self._clock = clock
         self._tasks = tasks
         self._failed = failed
@@ -107,17 +110,38 @@ class Server:
     # Up-calls of connections
 
     def opened(self, connection: Connection) -> None:
-        """Take note of a new connection and start its task."""
+        """Take note of a new connection; start its task, if there are not too many already."""
         self.connections.add(connection)
-        self._parts[id(connection) // 64 % SWEEP_PARTS].add(connection)
-        connection.task = self._tasks.start(connection.run(), name="client")
+        if len(self.connections) <= self._maxconn:
+            self._begin(connection)
+        else:
+            connection.transport.pause_reading()
+            self._surplus[connection] = None
         if self._servers and len(self.connections) >= self._maxconn:
             self._pause_accepting()
+
+    def _begin(self, connection: Connection) -> None:
+        self._parts[id(connection) // 64 % SWEEP_PARTS].add(connection)
+        connection.task = self._tasks.start(connection.run(), name="client")
+
+    def _begin_next(self) -> None:
+        """Serve one that has waited for its turn."""
+        connection = next(iter(self._surplus))
+        del self._surplus[connection]
+        connection.since = self.loop.time()
+        connection.transport.resume_reading()
+        self._begin(connection)
 
     def closed(self, connection: Connection) -> None:
         """Take note of a connection's end."""
         self.connections.discard(connection)
         self._parts[id(connection) // 64 % SWEEP_PARTS].discard(connection)
+        if connection in self._surplus:
+            del self._surplus[connection]
+        elif self._surplus and not self.draining:
+            self._begin_next()
+        if len(self.connections) >= self._maxconn:
+            return
         if not (self._servers or self._opening or self.draining):
             self._opening = True
             self._tasks.start(self._resume_accepting(), name="resume accepting")
