@@ -21,6 +21,7 @@ from gripproxy.engine.history import History
 from gripproxy.engine.hub import Hub
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.limiter import Limiter
+from gripproxy.engine.ports import Notices
 from gripproxy.engine.responses import ResponseHold
 from gripproxy.engine.sockets import Sessions, SocketSession
 from gripproxy.engine.stats import Counters
@@ -49,6 +50,7 @@ from gripproxy.flow.websocket import Relay
 from gripproxy.front.http1 import Connection, Limits
 from gripproxy.front.server import Server
 from gripproxy.logs import Lines, Throttle
+from gripproxy.options import Handler
 from gripproxy.origin.builtin import Builtin
 from gripproxy.origin.pool import Limits as OriginLimits
 from gripproxy.origin.pool import Pool
@@ -61,7 +63,7 @@ from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routes import Route, RouteTable
-from gripproxy.runtime import Alarm, Clock, Tasks, failed
+from gripproxy.runtime import Alarm, Clock, Tasks, core_count, failed
 from gripproxy.upstream import Origins, forwarding_settings, request_settings
 
 log = logging.getLogger("gripproxy")
@@ -121,23 +123,13 @@ class Front:
             arm=self._alarm.arm,
         )
         self._hwm = handler.message_hwm
-        limiter: Limiter | None = None
-        if handler.message_rate or handler.message_hwm:
-            limiter = Limiter(
-                channels,
-                self,
-                rate=handler.message_rate,
-                hwm=handler.message_hwm,
-                block_size=handler.message_block_size,
-                processes=max(1, runner.workers),
-            )
         self.hub = Hub(
             channels,
             last_ids,
             self,
             random=random.random,
             queue_bytes=runner.write_buffer_max,
-            limiter=limiter,
+            limiter=_limiter(channels, self, config),
             more=self._more,
             arm=self._alarm.arm,
         )
@@ -152,15 +144,12 @@ class Front:
         self.forwarder = Forwarder(forwarding_settings(config))
         origins = Origins(self.pool, Builtin(loop))
         fetcher = Fetcher(origins)
-        chain = None
-        if handler.history_items:
-            self.hub.history = History(
-                handler.history_items, handler.history_seconds, handler.history_bytes
-            )
-            chain = self.hub.history.leads
-        self.store: Store[Facts] = Store(config.cache.size, chain=chain)
+        self.hub.history = _history(handler)
+        self.store: Store[Facts] = Store(
+            config.cache.size, chain=self.hub.history.leads if self.hub.history else None
+        )
         self.hub.marks = self.store.marks
-        self.cache = Cache(
+        self.cache = fetcher.cache = Cache(
             self.store,
             fetcher.ask,
             clock=clock,
@@ -170,7 +159,6 @@ class Front:
             cookies=Cookies(config.cache.cookies),
             max_object_size=config.cache.max_object_size,
         )
-        fetcher.cache = self.cache
         self.access = _access(config, lines, loop)
         linker = Linker(self.forwarder, clock=clock, routes=lambda: self.flow.routes)
         self.hub.network = Filtering(fetcher, linker, clock=clock, tasks=tasks, access=self.access)
@@ -514,6 +502,28 @@ def _access(config: Config, lines: Lines | None, loop: asyncio.AbstractEventLoop
 def _name(route: Route) -> str:
     """Return what the log calls a route: its id, or where it is written."""
     return f"route {route.id}" if route.explicit_id else route.place
+
+
+def _limiter(channels: Channels, notices: Notices, config: Config) -> Limiter | None:
+    """Return what paces deliveries, if they are to be paced."""
+    handler = config.handler
+    if not (handler.message_rate or handler.message_hwm):
+        return None
+    return Limiter(
+        channels,
+        notices,
+        rate=handler.message_rate,
+        hwm=handler.message_hwm,
+        block_size=handler.message_block_size,
+        processes=config.runner.workers or core_count(),
+    )
+
+
+def _history(handler: Handler) -> History | None:
+    """Return where released items are kept, if they are to be."""
+    if not handler.history_items:
+        return None
+    return History(handler.history_items, handler.history_seconds, handler.history_bytes)
 
 
 def _alone() -> bool:

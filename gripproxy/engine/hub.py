@@ -8,7 +8,7 @@ says so.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gripproxy.engine.channels import Channels, Holder, Kind
+from gripproxy.engine.channels import Channel, Channels, Holder, Kind
 from gripproxy.engine.deadlines import Deadlines, Timed
 from gripproxy.engine.delivery import Delivery
 from gripproxy.engine.history import History
@@ -201,35 +201,44 @@ class Hub:
     def publish(self, item: PublishItem, *, now: float) -> int:
         """Deliver a released item; return how many holders it is for."""
         epoch = self.marks.move(item.channel, None if item.no_seq else item.id)
-        delivery = None
-        if self.history is not None:
-            delivery = Delivery(item, epoch)
-            self.history.add(delivery, now)
+        delivery = None if self.history is None else self._remembered(item, epoch, now)
         channel = self.channels.find(item.channel)
         if channel is None:
             return 0
-        if item.http_response is not None and item.http_response.action is Action.HINT:
-            channel.hinted = epoch
-        if not item.no_seq:
-            if item.id is None:
-                self.last_ids.forget(item.channel)
-            else:
-                self.last_ids.set(item.channel, item.id)
+        if item.no_seq:
+            pass
+        elif item.id is None:
+            self.last_ids.forget(item.channel)
+        else:
+            self.last_ids.set(item.channel, item.id)
+        receivers = self._receivers(item, channel, epoch)
+        if receivers:
+            if self.counters is not None:
+                self.counters.delivered(item, channel)
+            self._send(delivery or Delivery(item, epoch), receivers, now)
+        return len(receivers)
+
+    def _remembered(self, item: PublishItem, epoch: int, now: float) -> Delivery:
+        """Keep a released item for those who come later."""
+        delivery = Delivery(item, epoch)
+        assert self.history is not None  # who has none does not ask
+        self.history.add(delivery, now)
+        return delivery
+
+    def _receivers(self, item: PublishItem, channel: Channel, epoch: int) -> list[Holder]:
         responses, streams, sockets = channel.holders
         receivers: list[Holder] = []
         if item.http_response is not None:
             receivers += responses
+            if item.http_response.action is Action.HINT:
+                channel.hinted = epoch
         if item.http_stream is not None:
             receivers += streams
         if item.ws_message is not None and sockets:
             if item.ws_message.unsendable:
                 self.notices.dropped(item.channel, _UNSENDABLE)
             receivers += sockets
-        if receivers:
-            if self.counters is not None:
-                self.counters.delivered(item, channel)
-            self._send(delivery or Delivery(item, epoch), receivers, now)
-        return len(receivers)
+        return receivers
 
     def _send(self, delivery: Delivery, receivers: list[Holder], now: float) -> None:
         limiter = self._limiter
