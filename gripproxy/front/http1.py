@@ -20,12 +20,14 @@ from typing import Protocol, cast
 from gripproxy.engine.ports import ClientSocket, Framing, Held, Wake
 from gripproxy.engine.stats import Counted
 from gripproxy.errors import ClientGoneError, RequestError
+from gripproxy.flow.hits import Hits
 from gripproxy.flow.ports import Exchange, Resume
+from gripproxy.front.heads import SHARED_MAX
 from gripproxy.front.progress import Stall
 from gripproxy.front.reading import NO_REQUEST, Reader, nowhere
 from gripproxy.front.relaying import Relay
 from gripproxy.front.websocket import Socket
-from gripproxy.protocol import forwarding, framing, wire, wsdeflate, wshandshake
+from gripproxy.protocol import cutting, forwarding, framing, wire, wsdeflate, wshandshake
 from gripproxy.protocol.framing import Ending
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Response, Source, has_body
@@ -62,6 +64,7 @@ class Host(Protocol):
     loop: asyncio.AbstractEventLoop
     serve: Callable[[Exchange], Awaitable[None]]
     refused: Callable[[str, RequestError], Response]
+    hits: Hits | None  # what may be answered at once; None if nothing is stored
     draining: bool
     date: bytes  # the line `Date: …` for this second
 
@@ -256,6 +259,9 @@ class Connection(Reader):
         # With a body that was not read, nobody knows where the next request begins.
         if not self._keep or self._incoming is not None or self._host.draining:
             return False
+        hits = self._host.hits
+        if hits is not None and not self._secure and len(self._head) <= SHARED_MAX:
+            hits.learn(self._head, self.request)
         self._rest()
         if self._paused:
             self._resume_reading()
@@ -274,6 +280,33 @@ class Connection(Reader):
             self._linger(self._host.loop)
 
     # Requests
+
+    # hot: 16 us less for a request that is answered from memory (bench/caching.py, cache-hit-1k).
+    def _answer_at_once(self, data: bytes) -> bytes:
+        host = self._host
+        hits = host.hits
+        if hits is None or self._waiter is None or self._secure or host.draining:
+            return data
+        while not self.blocked and not self.transport.is_closing():
+            end = data.find(cutting.HEAD_END, 0, SHARED_MAX) + 4
+            if end < 4 or not hits.answer(self, data[:end]):
+                break
+            # As at the end of any other request.
+            self._keep = True
+            if self.counted is not None:
+                self._count_end(self.counted)
+            self.sent = 0
+            self._forget_request()
+            data = data[end:]
+            if not data:
+                break
+        return data
+
+    def deliver(self, head: bytes, body: bytes) -> bool:
+        """Send an answer that is ready; see `flow.hits.Client`."""
+        self.sent = len(body)
+        self.write(head + body)
+        return not self.transport.is_closing()
 
     def _take_request(self) -> bool:
         """Make the next request of what has come; tell whether it was all there."""
@@ -396,6 +429,7 @@ class Connection(Reader):
 
     def park(self, held: Held, resume: Resume) -> None:
         """Hold the connection; see `flow.ports.Exchange`."""
+        self._head = b""  # it may take long
         self._held = held
         self._resume = resume
         self._ended = False

@@ -32,6 +32,7 @@ class Reader(asyncio.Protocol):
         "_buffer",
         "_continue",
         "_eof",
+        "_head",
         "_head_max",
         "_incoming",
         "_keep",
@@ -56,6 +57,7 @@ class Reader(asyncio.Protocol):
         self.peer = ""
         self.request = NO_REQUEST
         self.since = 0.0  # when the present wait was seen first; 0: not yet
+        self._head = b""  # of the present request, as it came
         self._buffer = b""
         self._seen = 0  # bytes of the buffer in which no end of a head is
         self._blank_lines = 0
@@ -74,11 +76,21 @@ class Reader(asyncio.Protocol):
             data = self._take_body(data)
             if not data:
                 return
-        self._buffer = self._buffer + data if self._buffer else data
+        if self._buffer:
+            data = self._buffer + data
+        elif not self._serving:
+            data = self._answer_at_once(data)
+            if not data:
+                return
+        self._buffer = data
         if not self._serving:
             self._wake_task()
         elif len(self._buffer) > self._head_max:
             self._pause_reading()
+
+    def _answer_at_once(self, data: bytes) -> bytes:
+        """Answer requests for which nothing has to be awaited; return what is left."""
+        return data
 
     def _wake_task(self) -> None:
         waiter = self._waiter
@@ -105,6 +117,7 @@ class Reader(asyncio.Protocol):
                 self.since = 0.0
             self._seen = len(buffer)
             return False
+        self._head = buffer[:end]
         self._buffer = buffer[end:]
         cut = buffer.index(b"\r\n")
         method, target, version = requests.start_line(buffer[:cut])
@@ -130,6 +143,7 @@ class Reader(asyncio.Protocol):
         """Be ready for the next head."""
         self.request = NO_REQUEST
         self.since = 0.0
+        self._head = b""
         self._seen = 0
         self._blank_lines = 0
         self._answered = False

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from gripproxy.errors import RequestError
+from gripproxy.flow.hits import Hits
 from gripproxy.flow.ports import Clock, Exchange, Tasks
 from gripproxy.front.http1 import Connection, Limits
 from gripproxy.front.loose import LooseConnection
@@ -49,6 +50,7 @@ class Server:
         self.serve = serve
         self.limits = limits
         self.refused = refused
+        self.hits: Hits | None = None  # set while something may be stored
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()

@@ -76,6 +76,7 @@ class Host:
         self.limits = Limits(**limits)
         self.loop = asyncio.get_running_loop()
         self.draining = False
+        self.hits = None
         self.date = DATE
         self.bugs: list[BaseException] = []
         self.given_up: list[str] = []
