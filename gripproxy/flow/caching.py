@@ -263,6 +263,8 @@ class Cache:
             self.refused += 1
             return answers.text(504, _ONLY_STORED), ask.route.targets[0]
         why = reuse.why(facts, ask.demand, others=self._store.has(ask.key))
+        if ask.floor and why is Forward.VARY_MISS:
+            why = Forward.STALE  # what is stored is older than the event
         if entry is None and self._is_for_one(ask, now):
             return await self._alone(ask, why)
         asked_about = entry if verdict is Verdict.REVALIDATE else None
