@@ -27,14 +27,15 @@ START_SECONDS = 30
 STOP_SECONDS = 10
 
 
-def launch(place, *command, prepare=(), module="gripproxy", group=None, route=""):
+def launch(place, *command, prepare=(), module="gripproxy", group=None, route="", options=()):
     """Run one example until it is told to stop, then exit.
 
     `command` starts the origin in the folder `place`; in it `{port}` becomes where it listens,
     `{control}` the base of the control API, `{pull}` where items go over ZeroMQ. The first two are
     in its environment as PORT and, as GRIP libraries take it, GRIP_URL. `prepare` is a command to
     run first. A `module` that is missing comes with a dependency `group` of pyproject.toml.
-    `route` is what the route has beside its `*`, for example `,cache`.
+    `route` is what the route has beside its `*`, for example `,cache`; `options` are further ones
+    of the proxy, for example `handler.history_items=100`.
     """
     _use_environment(module, group)
     parser = argparse.ArgumentParser(description=f"Run the example {place.name}.")
@@ -45,7 +46,7 @@ def launch(place, *command, prepare=(), module="gripproxy", group=None, route=""
     try:
         if prepare:
             subprocess.run(prepare, cwd=place, check=True)
-        _run(place, command, ports, route)
+        _run(place, command, ports, _proxy_command(ports, route, options))
     except KeyboardInterrupt:
         print()
     except (ExampleError, OSError, subprocess.CalledProcessError) as failed:
@@ -105,7 +106,7 @@ def _bound(probe, port):
 # Processes
 
 
-def _run(place, command, ports, route):
+def _run(place, command, ports, proxy_command):
     url = f"http://127.0.0.1:{ports['clients']}/"
     control = f"http://127.0.0.1:{ports['control']}"
     pull = f"tcp://127.0.0.1:{ports['pull']}"
@@ -114,7 +115,7 @@ def _run(place, command, ports, route):
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
         origin = stack.enter_context(_child("The origin", words, cwd=place, env=settings))
-        proxy = stack.enter_context(_child("The proxy", _proxy_command(ports, route), log=log))
+        proxy = stack.enter_context(_child("The proxy", proxy_command, log=log))
         _wait_for_answer(url, (origin, proxy))
         _wait_for_answer(control, (origin, proxy))
         print(f"\n  {place.name}: {url}\n")
@@ -124,7 +125,7 @@ def _run(place, command, ports, route):
         _check((origin, proxy))
 
 
-def _proxy_command(ports, route):
+def _proxy_command(ports, route, options):
     at = "tcp://127.0.0.1:{}".format
     return [
         *(sys.executable, "-m", "gripproxy", "run"),
@@ -135,6 +136,7 @@ def _proxy_command(ports, route):
         *("--set", f"handler.push_in_http_port={ports['control']}"),
         *("--set", f"handler.push_in_sub_specs={at(ports['sub'])}"),
         *("--set", f"handler.command_spec={at(ports['command'])}"),
+        *(word for option in options for word in ("--set", option)),
     ]
 
 
