@@ -177,8 +177,8 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         missed = self.market.since(self.position())
         is_for_all = missed is None
         fields = {
-            "Grip-Channel": f"ticks; prev-id={self.market.id}",
-            "CDN-Cache-Control": "max-age=10" if is_for_all else "no-store",
+            "Grip-Channel": f"ticks; prev-id={self.market.id}; resume=sse",
+            "CDN-Cache-Control": "max-age=60" if is_for_all else "no-store",
             "Vary": "Last-Event-ID",
         }
         return f"retry: 500\n{self.market.snapshot()}" if is_for_all else missed, {

@@ -10,5 +10,6 @@ sys.path.insert(0, str(PLACE.parent))
 from launch import launch  # noqa: E402
 
 ORIGIN = (sys.executable, "origin.py", "--port", "{port}", "--pull", "{pull}")
+HISTORY = "handler.history_items=2000"  # what a stored stream can be continued with
 
-launch(PLACE, *ORIGIN, route=",cache")
+launch(PLACE, *ORIGIN, route=",cache", options=[HISTORY])

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 def example(name: str, *more: str) -> Iterator[tuple[Running, Program]]:
     """The proxy with a route that caches, in front of the origin of an example."""
     port = free_port()
-    with Gripproxy([f"*,cache 127.0.0.1:{port},over_http"]) as running:
+    settings = {"handler.history_items": "2000"}  # as market-data wants it
+    with Gripproxy([f"*,cache 127.0.0.1:{port},over_http"], settings=settings) as running:
         where = {
             "control": f"http://127.0.0.1:{running.http_port}",
             "pull": f"tcp://127.0.0.1:{running.zmq_port}",
@@ -272,7 +273,8 @@ async def test_a_closed_conversation_is_closed_on_every_page():
             desk, other = await at_the_desk(browser, system), await at_the_desk(browser, system)
             ann = await a_customer(browser, system, "Ann", "Where is my parcel?")
             await choose(desk, "Ann")
-            await see(other, "Ann", "nav")
+            for page in (other, await at_the_desk(browser, system)):
+                await see(page, "Ann", "nav")
             await desk.evaluate("document.querySelector('#close').click()")
             for page in (desk, other, await at_the_desk(browser, system)):
                 await page.wait_for("document.querySelector('ul').childElementCount === 0")
@@ -411,6 +413,8 @@ async def test_all_pages_have_the_same_prices_and_so_has_one_that_is_opened_late
             await pages[0].evaluate("document.querySelector('button').click()")
             for page in pages:
                 await page.wait_for(f"!({IS_OPEN})")
+            shown = await pages[0].evaluate(POSITION)
+            assert f'data-n="{shown}" data-open="false"'.encode() in get(system, "/").body
             pages.append(await at_the_market(browser, system.port))
             assert not await pages[2].evaluate(IS_OPEN)
             shown = [await prices(page) for page in pages]
@@ -453,6 +457,25 @@ async def test_a_stream_that_has_to_catch_up_misses_no_tick():
             assert noted == list(range(noted[0], noted[-1] + 1))
             await see(page, "none missed", "#missed")
             assert never_falls(await page.evaluate("noted"))
+
+
+async def test_many_streams_and_those_that_come_back_are_one_request():
+    with example(*MARKET) as (system, origin):
+        async with Browser() as browser, relay(system) as between:
+            pages = [await at_the_market(browser, between.port)]
+            # A channel's first subscription makes the proxy ask once whether it missed something.
+            wait_until(lambda: asked(origin, "GET /ticks") == 2, "the next link")
+            pages += [await at_the_market(browser, between.port) for _ in range(3)]
+            for page in pages:
+                await ticks(page, 10)
+            between.cut()
+            for page in pages:
+                await page.wait_for("state.value === 'lost'")
+            for page in pages:
+                await page.wait_for("state.value === 'live'")
+                await ticks(page, 10)
+                await see(page, "none missed", "#missed")
+            assert asked(origin, "GET /ticks") == 2
 
 
 async def test_nobody_who_hears_a_tick_reads_an_older_page():
