@@ -8,7 +8,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +17,7 @@ import pytest
 
 from tests.wire.browser import Browser, Page
 from tests.wire.client import Client, Response, ask, request, wait_until
-from tests.wire.launch import EXAMPLES, UNDER_TEST, Program, program
+from tests.wire.launch import EXAMPLES, UNDER_TEST, WITHOUT_SUB, Program, program
 from tests.wire.running import Gripproxy, Running, free_port
 from tests.wire.test_examples import see, started
 
@@ -88,9 +88,10 @@ class Example:
 
 
 @contextmanager
-def example(name: str) -> Iterator[Example]:
+def example(name: str, settings: Mapping[str, str] | None = None) -> Iterator[Example]:
     port = free_port()
-    with Gripproxy([f"*,cache 127.0.0.1:{port},over_http"]) as system:
+    route = f"*,cache 127.0.0.1:{port},over_http"
+    with Gripproxy([route], settings=settings) as system:
         control = f"http://127.0.0.1:{system.http_port}"
         command = [sys.executable, "origin.py", "--port", port, "--control", control]
         with program(command, cwd=EXAMPLES / name) as origin:
@@ -448,6 +449,35 @@ async def test_a_name_is_text_whatever_it_is(board):
         again = await visit(browser, board.url(), "ol")
         assert (await names(again))[0] == "</script><b>x"
         assert again.errors == []
+
+
+# All of them
+
+
+@pytest.mark.parametrize(
+    ("name", "channel", "state", "waits", "path", "said"),
+    [
+        ("leaderboard", "top", "/top.json", "/events", "/scores", {"name": "Ada", "points": 1}),
+        ("live-poll", "poll", "/results", "/results?seen={}", "/vote", 1),
+        (
+            *("store", "product-7", "/products/7.json", "/events?product=7"),
+            *("/products/7", {"price": 1, "stock": 1}),
+        ),
+    ],
+)
+def test_however_many_wait_the_origin_is_asked_once(name, channel, state, waits, path, said):
+    with example(name, WITHOUT_SUB) as here, ExitStack() as stack:
+        for rounds in (1, 2):
+            version = here.read(state)["version"]
+            waiting = [stack.enter_context(Client(here.system.port)) for _ in range(20)]
+            for client in waiting:
+                client.send(here.request("GET", waits.format(version)))
+            here.system.subscribed(channel, times=20 * rounds)
+            cookie = (here.get("/vote").value("set-cookie") or "").split(";")[0]
+            assert here.post(path, said, f"Cookie: {cookie}").status == 200
+            told = f'"version": {version + 1}'.encode()
+            assert all(told in client.until(told) for client in waiting)
+            assert here.asked(waits.format(version)) == (1 if "{" in waits else rounds)
 
 
 # The one command
