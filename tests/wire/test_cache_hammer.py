@@ -417,7 +417,7 @@ def killed_and_started(system: Running) -> None:
     wait_until(is_replaced, "another process", seconds=20)
 
 
-@pytest.mark.parametrize("workers", [1])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_who_asks_after_a_purge_never_gets_what_was_before(gripproxy, origin, versions, workers):
     routes = [
         f"*,path_beg=/events 127.0.0.1:{origin.port}",
