@@ -16,10 +16,11 @@ from gripproxy.flow.access import Access
 from gripproxy.flow.caching import Ask, Cache
 from gripproxy.flow.counting import Watch
 from gripproxy.flow.ports import Clock, Exchange
-from gripproxy.protocol import forwarding, framing
+from gripproxy.protocol import forwarding, wire
 from gripproxy.protocol import headers as fields
-from gripproxy.protocol.caching import serving
+from gripproxy.protocol.caching import report, serving
 from gripproxy.protocol.caching.storing import Facts
+from gripproxy.protocol.headers import Field
 from gripproxy.protocol.messages import Request, Response, has_body
 
 # What is remembered of a head beside its own bytes: two requests, a key, the head of an answer.
@@ -37,10 +38,15 @@ class Client(Exchange, Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """What a head has come to, and the last answer's head with that which it was made of."""
+    """What a head has come to, and the head of an answer, with that which it was made of.
+
+    `start` is what stands before the fields that change with time, `end` what is behind them.
+    """
 
     ask: Ask
     facts: Facts | None = None
+    start: bytes = b""
+    end: bytes = b""
     until: float = 0.0  # wall seconds: then `Age` or the rest of its time is another
     head: bytes = b""
 
@@ -123,8 +129,10 @@ class Hits:
         if entry is None:
             return False
         facts = entry.facts
-        if (facts is not known.facts or now >= known.until) and not _render(known, entry, now):
+        if facts is not known.facts and not _look_at(known, entry):
             return False
+        if now >= known.until:
+            _render(known, facts, now)
         self._cache.use(entry)
         if self.watch is not None:
             client.request = request
@@ -159,18 +167,36 @@ def _is_plain(ask: Ask) -> bool:
     )
 
 
-def _render(known: _Known, entry: Entry[Facts], now: float) -> bool:
-    """Make the head of an answer that is good for up to a second; tell whether there is one."""
-    facts = entry.facts
+def _look_at(known: _Known, entry: Entry[Facts]) -> bool:
+    """Make what does not change of the head of an answer; tell whether there is one."""
+    facts, shown = entry.facts, entry.facts.shown
     # `Date` of an answer without one is the connection's to tell.
-    if facts.hold or not has_body(b"GET", facts.status) or not facts.shown.marks & fields.DATE:
+    if facts.hold or not has_body(b"GET", facts.status) or not shown.marks & fields.DATE:
         return False
-    response = _response(known.ask, entry, now)
-    lines = b"Content-Length: %d\r\n" % len(entry.body)
-    known.head = framing.head(known.ask.client, response, lines, keep=True, date=b"")
+    line = wire.status_line(1, facts.status, entry.response.reason)
+    known.start = wire.response_head(line, forwarding.end_to_end(shown), b"", b"")[:-2]
+    known.end = b"Content-Length: %d\r\n\r\n" % len(entry.body)
     known.facts = facts
-    known.until = min(facts.born + facts.age(now) + 1, facts.fresh_until - facts.ttl(now))
+    known.until = 0.0
+    known.ask.key = entry.key  # the same object is compared faster than an equal one
     return True
+
+
+def _render(known: _Known, facts: Facts, now: float) -> None:
+    """Make the head of an answer that is good for up to a second."""
+    age, ttl = facts.age(now), facts.ttl(now)
+    known.head = b"%b%b%b%b" % (
+        known.start,
+        _line(report.age(age)),
+        _line(report.hit(ttl)),
+        known.end,
+    )
+    known.until = min(facts.born + age + 1, facts.fresh_until - ttl)
+
+
+def _line(field: Field) -> bytes:
+    name, value = field
+    return b"%b%b\r\n" % (name.line, value)
 
 
 def _response(ask: Ask, entry: Entry[Facts], now: float) -> Response:
