@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
+from gripproxy import plan
 from gripproxy.config import Config
 from gripproxy.control.httpapi import ControlApi
 from gripproxy.control.zeromq import Endpoints, Inputs
@@ -22,6 +23,7 @@ from gripproxy.logs import Throttle
 from gripproxy.protocol.credentials import Credentials
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.purges import Purge
+from gripproxy.protocol.routes import Route
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
 
 log = logging.getLogger("gripproxy")
@@ -112,19 +114,19 @@ class Control:
             self.sequencer.forget_channel(channel)
             self.inputs.unsubscribe(channel)
 
-    def take_all(self, wanted: bool) -> None:  # noqa: FBT001
-        """Ask the publishers on the SUB socket for all items, or only for held channels again.
+    def use_routes(self, routes: Sequence[Route]) -> None:
+        """Do with items what these routes need, from the next one on.
 
-        Whoever stores responses has to know of each item (cache-and-purge.md, *Snapshot and
-        replay*).
+        Publishers on the SUB socket are asked for all items, or only for those that are held; an
+        item takes back what has its channel as a tag, or does not.
         """
-        if wanted != self._takes_all:
-            self._takes_all = wanted
-            (self.inputs.subscribe if wanted else self.inputs.unsubscribe)("")
-
-    def purge_channels(self, wanted: bool) -> None:  # noqa: FBT001
-        """Let items take back what has their channel as a tag, or no longer."""
-        self.publisher.purges_channels = wanted
+        takes_all, purges_channels = plan.takes_all(routes), plan.purges_channels(routes)
+        if takes_all != self._takes_all:
+            (self.inputs.subscribe if takes_all else self.inputs.unsubscribe)("")
+        if takes_all > self._takes_all or purges_channels > self.publisher.purges_channels:
+            # What is still stored from a time before may have missed items.
+            self._operations.take_back([Purge(everything=True)])
+        self._takes_all, self.publisher.purges_channels = takes_all, purges_channels
 
     def stop_accepting(self) -> None:
         """Take no more connections to the control port."""

@@ -26,7 +26,7 @@ from gripproxy.engine.news import Statistics
 from gripproxy.errors import PacketError, WorkerError
 from gripproxy.flow.ports import Receipt
 from gripproxy.logs import Lines
-from gripproxy.plan import Start, client_max, purges_channels, takes_all, worker_count
+from gripproxy.plan import Start, client_max, worker_count
 from gripproxy.protocol.purges import Purge
 from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.protocol.statspackets import Kind
@@ -124,8 +124,7 @@ class Parent:
         if self._reporter is not None:
             await self._reporter.open(self._start.metrics_socket)
         await self._control.open(self._start.control_socket)
-        self._control.take_all(takes_all(self._routes.routes))
-        self._control.purge_channels(purges_channels(self._routes.routes))
+        self._control.use_routes(self._routes.routes)
         serving: list[asyncio.Future[None]] = []
         for index in range(self._count):
             first: asyncio.Future[None] = self._loop.create_future()
@@ -300,11 +299,12 @@ class Parent:
 
     async def use_routes(self, routes: RoutesFile) -> None:
         """Have other routes taken from the next request on; return when all workers do."""
-        self._routes = routes
-        self._control.take_all(takes_all(routes.routes))
-        self._control.purge_channels(purges_channels(routes.routes))
+        before, self._routes = self._routes.routes, routes
+        # Until the last worker has the new ones, the old ones may still store something.
+        self._control.use_routes((*before, *routes.routes))
         # Not the errors: exceptions are no values.
         await self._all.call("routes", pickle.dumps(routes.routes))
+        self._control.use_routes(self._routes.routes)
 
     async def summary(self) -> str:
         """Return one line about what is held."""

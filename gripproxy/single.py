@@ -4,7 +4,7 @@ from gripproxy import app, intake, reporting, runtime
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.news import Statistics
 from gripproxy.logs import Lines
-from gripproxy.plan import Start, client_max, purges_channels, takes_all
+from gripproxy.plan import Start, client_max
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
 
@@ -60,16 +60,14 @@ class Single:
         if self._reporter is not None:
             await self._reporter.open(self._start.metrics_socket)
         await self._control.open(self._start.control_socket)
-        self._control.take_all(takes_all(self._start.routes.routes))
-        self._control.purge_channels(purges_channels(self._start.routes.routes))
+        self._control.use_routes(self._start.routes.routes)
         for listener in self._start.clients:
             await self._front.listen(listener.of_worker(0), None)
 
     async def use_routes(self, routes: RoutesFile) -> None:
         """Take other routes from the next request on."""
+        self._control.use_routes(routes.routes)
         self._front.use_routes(RouteTable(routes.routes))
-        self._control.take_all(takes_all(routes.routes))
-        self._control.purge_channels(purges_channels(routes.routes))
 
     async def summary(self) -> str:
         """Return one line about what is held."""

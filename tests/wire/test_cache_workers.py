@@ -15,7 +15,7 @@ import pytest
 from tests.wire.client import Client, ask, envelope, push, request, wait_until
 from tests.wire.origin import Origin, Stage, Wire, text
 from tests.wire.origin import Request as Asked
-from tests.wire.processes import Placed, content, everywhere, said, serving
+from tests.wire.processes import Placed, content, everywhere, said, serving, signalled
 from tests.wire.running import Running
 
 pytestmark = pytest.mark.slow
@@ -347,3 +347,14 @@ def test_publishers_are_asked_for_nothing_in_advance_if_nothing_is_stored(stage,
     assert not system.watch.saw(b"\x01")
     system.write_routes([f"*,cache 127.0.0.1:{stage.port}"])
     wait_until(lambda: system.watch.saw(b"\x01"), "a subscription to everything", seconds=20)
+
+
+def test_what_was_stored_before_items_were_not_taken_is_not_served_after(shop):
+    with shop.connections() as places:
+        for cache in ("", ",cache"):
+            shop.system.write_routes([f"*{cache} 127.0.0.1:{shop.stage.port}"])
+            before = shop.system.log().count("routes loaded")
+            signalled(shop.system, signal.SIGHUP)
+            said(shop.system, "routes loaded", times=before + 1)
+        shop.change()
+        assert [got(place.client) for place in places] == [shop.version] * 2
