@@ -6,12 +6,13 @@ value of `[cache] cookies`. The origin of these tests names the user in all that
 
 import itertools
 import json
+import socket
 from collections.abc import Callable, Iterator
 
 import jwt
 import pytest
 
-from tests.wire.client import Client, Response, ask, request, wait_until
+from tests.wire.client import Client, Connection, Response, ask, request, wait_until
 from tests.wire.origin import Answer, Origin, Request, Stage, Wire, chunks, reply, text
 from tests.wire.running import Gripproxy
 
@@ -54,6 +55,14 @@ def personal(*fields: str, status: str = "200 OK", gate: Stage | None = None) ->
     return answer
 
 
+class Elsewhere(Client):
+    """A client with another address."""
+
+    def __init__(self, port: int, address: str) -> None:
+        sock = socket.create_connection(("127.0.0.1", port), 5, (address, 0))
+        Connection.__init__(self, sock)
+
+
 class Visit:
     """A program, its origin, and the users who ask for one URL."""
 
@@ -77,6 +86,29 @@ class Visit:
         assert seen in {f"for {ALICE}", f"for {BOB}"}
         return seen == f"for {ALICE}"
 
+    def is_own_while_both_wait(self, first: Way, second: Way, *fields: str) -> bool:
+        """Tell whether Bob, who asks while Alice waits, gets an answer of his own."""
+        before = self._received()
+        self.stage.answer(personal(*fields, gate=self.stage))
+        with Client(self.system.port) as alice, Client(self.system.port) as bob:
+            alice.send(request("GET", "/r", self.stage.host, *first(ALICE)))
+            assert user_of(self.stage.request()) == ALICE
+            bob.send(request("GET", "/r", self.stage.host, *second(BOB)))
+            wait_until(lambda: self._received() == before + 2, "both requests")
+            self.stage.gate.set()
+            assert alice.response().body == b"for alice"
+            return bob.response().body == b"for bob"
+
+    def from_address(self, address: str) -> str:
+        """Return what a client with this address is told."""
+        with Elsewhere(self.system.port, address) as client:
+            client.send(request("GET", "/r", self.stage.host))
+            return client.response().body.decode()
+
+    def _received(self) -> int:
+        shown = ask(self.system.metrics_port, request("GET", "/", "any")).body
+        return int(shown.partition(b"\nrequest_received ")[2].split()[0])
+
 
 @pytest.fixture(scope="module")
 def origins() -> Iterator[Origin]:
@@ -89,10 +121,15 @@ def served(request: pytest.FixtureRequest, origins: Origin) -> Iterator[tuple[Gr
     settings = {
         "cache.cookies": request.param,
         "proxy.upstream_key": UPSTREAM,
+        "proxy.x_forwarded_for": "truncate:0,append",
+        "handler.prometheus_port": "127.0.0.1:METRICS_PORT",
+        "handler.stats_spec": "",
         "handler.push_in_sub_specs": "",
         "handler.update_on_first_subscription": "false",
     }
-    with Gripproxy([f"*,cache,aco 127.0.0.1:{origins.port}"], settings=settings) as system:
+    where = f"127.0.0.1:{origins.port}"
+    routes = [f"*,cache {where}", f"*,path_beg=/script,cache,aco {where}"]
+    with Gripproxy(routes, settings=settings) as system:
         yield system, request.param
 
 
@@ -127,8 +164,9 @@ def test_what_is_said_for_caches_like_this_one_counts(visit, name, word):
     assert not visit.is_shared(by_field, answer)
 
 
-def test_fields_that_are_private_are_not_shared(visit):
-    visit.stage.answer(personal('Cache-Control: max-age=60, private="X-Secret"', "X-Secret: USER"))
+@pytest.mark.parametrize("word", ["private", "no-cache"])
+def test_fields_that_are_private_are_not_shared(visit, word):
+    visit.stage.answer(personal(f'Cache-Control: max-age=60, {word}="X-Secret"', "X-Secret: USER"))
     assert visit.get(*by_field(ALICE)).value("x-secret") == ALICE
     seen = visit.get(*by_field(BOB))
     assert (seen.body, seen.value("x-secret")) == (b"for alice", None)
@@ -138,6 +176,17 @@ def test_variants_are_not_shared(visit):
     vary = personal("Cache-Control: public, max-age=60", "Vary: Cookie, X-User")
     assert not visit.is_shared(by_cookie, vary)
     assert not visit.is_shared(by_field, vary)
+
+
+def test_what_depends_on_an_address_is_not_shared(visit):
+    def answer(got: Request, _wire: Wire) -> bytes:
+        fields = ("Cache-Control: public, max-age=60", "Vary: X-Forwarded-For")
+        return text(*fields, body=f"for {got.value('x-forwarded-for')}")
+
+    visit.stage.answer(answer)
+    for address in ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"):
+        assert visit.from_address(address) == f"for {address}"
+    assert len(visit.stage.requests) == 2
 
 
 # Passwords
@@ -160,7 +209,7 @@ def test_a_password_in_a_call_by_script_counts(visit):
     def called(user: str, callback: str) -> str:
         given = json.dumps({"Authorization": f"Bearer {user}"}).replace(" ", "%20")
         given = given.replace('"', "%22")
-        return visit.body(target=f"/r?callback={callback}&_headers={given}")
+        return visit.body(target=f"/script?callback={callback}&_headers={given}")
 
     visit.stage.answer(personal(FRESH))
     assert "for alice" in called(ALICE, "a")
@@ -171,8 +220,8 @@ def test_a_password_in_a_call_by_script_counts(visit):
 
 def test_each_call_by_script_has_its_own_name(visit):
     visit.stage.answer(personal(FRESH))
-    assert visit.body(target="/r?callback=alices").startswith("/**/alices(")
-    assert visit.body(target="/r?callback=bobs").startswith("/**/bobs(")
+    assert visit.body(target="/script?callback=alices").startswith("/**/alices(")
+    assert visit.body(target="/script?callback=bobs").startswith("/**/bobs(")
     assert len(visit.stage.requests) == 1
 
 
@@ -255,14 +304,19 @@ def test_one_with_a_cookie_does_not_get_what_is_stored_by_guess(visit):
     ],
 )
 def test_those_who_wait_for_the_same_do_not_get_it(visit, by, fields):
-    visit.stage.answer(personal(*fields, gate=visit.stage))
-    with Client(visit.system.port) as alice, Client(visit.system.port) as bob:
-        alice.send(request("GET", "/r", visit.stage.host, *by(ALICE)))
-        assert user_of(visit.stage.request()) == ALICE
-        bob.send(request("GET", "/r", visit.stage.host, *by(BOB)))
-        visit.stage.gate.set()
-        assert alice.response().body == b"for alice"
-        assert bob.response().body == b"for bob"
+    assert visit.is_own_while_both_wait(by, by, *fields)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fields"),
+    [
+        (by_password, by_field, (FRESH,)),
+        (by_field, by_cookie, (OLD,)),
+        (by_cookie, by_field, (OLD,)),
+    ],
+)
+def test_it_is_not_had_by_waiting_in_another_way(visit, first, second, fields):
+    assert visit.is_own_while_both_wait(first, second, *fields)
 
 
 def test_a_body_that_flows_is_not_joined_by_others(visit):
