@@ -389,18 +389,25 @@ class Pusher:
                     self.seen += 1
 
 
-# The test
+# Those who disturb
 
 
-@pytest.fixture
-def versions() -> Versions:
-    return Versions()
+class Stopper:
+    """Stops a process now and then for a moment; so purges and requests find it behind (12)."""
 
+    def __init__(self, system: Running, seed: int) -> None:
+        self._system = system
+        self._random = random.Random(seed)
 
-@pytest.fixture
-def origin(versions: Versions) -> Iterator[HammerOrigin]:
-    with HammerOrigin(versions) as one:
-        yield one
+    def run(self, over: threading.Event) -> None:
+        assert self._system.process is not None
+        while not over.is_set():
+            pid = self._random.choice(sorted(children(self._system.process.pid)))
+            with contextlib.suppress(ProcessLookupError):  # killed meanwhile
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(self._random.choice((0.01, 0.03)))
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.02)
 
 
 def killed_and_started(system: Running) -> None:
@@ -417,6 +424,20 @@ def killed_and_started(system: Running) -> None:
     wait_until(is_replaced, "another process", seconds=20)
 
 
+# The test
+
+
+@pytest.fixture
+def versions() -> Versions:
+    return Versions()
+
+
+@pytest.fixture
+def origin(versions: Versions) -> Iterator[HammerOrigin]:
+    with HammerOrigin(versions) as one:
+        yield one
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_who_asks_after_a_purge_never_gets_what_was_before(gripproxy, origin, versions, workers):
     routes = [
@@ -428,6 +449,8 @@ def test_who_asks_after_a_purge_never_gets_what_was_before(gripproxy, origin, ve
     purger, pusher = Purger(system, versions, 100), Pusher(system, versions, 200)
     runs = [Reader(system, versions, seen, seed).run for seed in range(READERS)]
     runs += [purger.run, pusher.push, pusher.listen]
+    if workers > 1:
+        runs.append(Stopper(system, 300).run)
     failures: list[BaseException] = []
 
     def running(run: Callable[[threading.Event], None]) -> None:
