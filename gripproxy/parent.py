@@ -213,7 +213,11 @@ class Parent:
         config = self._start.config
         return Work(
             # What they share out among themselves they divide by their number.
-            config=replace(config, runner=replace(config.runner, workers=self._count)),
+            config=replace(
+                config,
+                runner=replace(config.runner, workers=self._count),
+                cache=replace(config.cache, size=config.cache.size // self._count),
+            ),
             routes=self._routes.routes,
             log_path=self._start.log_path,
             listeners=self._listeners(index),

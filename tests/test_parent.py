@@ -133,7 +133,7 @@ def start_of(**options):
 async def test_workers_are_told_how_many_they_are(tasks, monkeypatch):
     monkeypatch.setattr("gripproxy.runtime.core_count", lambda: 5)
     one = Parent(start_of(workers=0), Clock(asyncio.get_running_loop()), tasks, None)
-    assert one._work(0, (), ()).config.runner.workers == 5
+    assert one._work(0, 0, ()).config.runner.workers == 5
     await one.close()
 
 
@@ -141,5 +141,13 @@ async def test_workers_are_told_how_many_they_are(tasks, monkeypatch):
 async def test_the_limit_of_connections_is_shared_out(tasks, count, shares):
     start = start_of(workers=count, client_maxconn=100)
     one = Parent(start, Clock(asyncio.get_running_loop()), tasks, None)
-    assert [one._work(index, (), ()).maxconn for index in range(count)] == shares
+    assert [one._work(index, 0, ()).maxconn for index in range(count)] == shares
+    await one.close()
+
+
+async def test_what_is_stored_is_shared_out(tasks):
+    start = start_of(workers=4)
+    start.config = replace(start.config, cache=replace(start.config.cache, size=1001))
+    one = Parent(start, Clock(asyncio.get_running_loop()), tasks, None)
+    assert one._work(3, 0, ()).config.cache.size == 250
     await one.close()
