@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 
 from gripproxy.errors import CommandError
+from gripproxy.flow.ports import Receipt
 from gripproxy.protocol.items import PublishItem
+from gripproxy.protocol.purges import Purge
 
 
 class FakeIntake:
@@ -14,6 +16,7 @@ class FakeIntake:
         self.batches: list[list[PublishItem]] = []
         self.calls = []
         self.receivers = 0
+        self.receipt = Receipt(0)
         self.known = {"here"}
         self.gate: asyncio.Event | None = None
         self._news = asyncio.Event()
@@ -39,6 +42,10 @@ class FakeIntake:
         self.take(items)
         await self._pass()
         return self.receivers
+
+    async def purge(self, purge: Purge, *, counted: bool) -> Receipt:
+        self.calls.append((purge, counted))
+        return self.receipt
 
     async def recover(self) -> None:
         self.calls.append("recover")

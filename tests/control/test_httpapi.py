@@ -11,10 +11,12 @@ import pytest
 
 from gripproxy.control.httpapi import ControlApi
 from gripproxy.errors import RequestError
+from gripproxy.flow.ports import Receipt
 from gripproxy.front.http1 import Limits
 from gripproxy.front.server import Server
 from gripproxy.protocol.credentials import Credentials
 from gripproxy.protocol.keys import KeySource
+from gripproxy.protocol.purges import Purge
 from tests.control.fakes import FakeClock, FakeIntake, FakeTasks, Warnings, eventually
 
 NOW = 1_000_000
@@ -728,3 +730,53 @@ async def test_who_says_nothing_does_not_stop_the_others(port, intake):
     await eventually(lambda: len(intake.items) == 20)
     for _, writer in silent:
         writer.transport.abort()
+
+
+# Purges
+
+
+async def test_a_purge_is_answered_with_how_much_it_took_back(listen, intake):
+    intake.receipt = Receipt(3)
+    port = await listen()
+    status, text = await port.told("POST", "/purge", body=b'{"keys": ["k"]}')
+    told = json.loads(text)
+    assert (status, told.pop("id") != "", told) == ("200 OK", True, {"status": "ok", "purged": 3})
+    assert intake.calls == [(Purge(keys=("k",)), True)]
+    assert port.lines[-1].endswith(" purged=3")
+
+
+async def test_a_purge_is_answered_with_how_many_have_not_counted(listen, intake):
+    intake.receipt = Receipt(3, 2)
+    port = await listen()
+    _, text = await port.told("POST", "/purge", body=b'{"keys": ["k"]}')
+    assert json.loads(text)["pending"] == 2
+    assert port.lines[-1].endswith(" purged=3 pending=2")
+
+
+async def test_nobody_counts_for_an_answer_that_tells_no_number(listen, intake):
+    intake.receipt = Receipt(0, 2)
+    port = await listen()
+    status, text = await port.told("POST", "/service/any/purge/k")
+    assert (status, sorted(json.loads(text))) == ("200 OK", ["id", "status"])
+    assert intake.calls == [(Purge(keys=("k",)), False)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/purge", b"{", "Body is not valid JSON."),
+        ("/purge", b'{"tags": []}', "'tags' with unknown name"),
+        ("/service/any/purge", b"", "no surrogate keys"),
+    ],
+)
+async def test_a_purge_that_makes_no_sense_takes_nothing_back(listen, intake, path, body, told):
+    port = await listen()
+    status, text = await port.told("POST", path, body=body)
+    assert (status, told in text) == ("400 Bad Request", True)
+    assert intake.calls == []
+
+
+async def test_a_path_that_only_looks_like_a_purge_is_not_found(listen, intake):
+    port = await listen()
+    assert (await port.told("POST", "/service/any/purged"))[0] == "404 Not Found"
+    assert intake.calls == []
