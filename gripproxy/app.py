@@ -144,9 +144,9 @@ class Front:
         self.forwarder = Forwarder(forwarding_settings(config))
         origins = Origins(self.pool, Builtin(loop))
         fetcher = Fetcher(origins)
-        self.hub.history = _history(handler)
+        self.hub.history = history = _history(handler)
         self.store: Store[Facts] = Store(
-            config.cache.size, chain=self.hub.history.leads if self.hub.history else None
+            config.cache.size, chain=history.leads if history is not None else None
         )
         self.hub.marks = self.store.marks
         self.cache = fetcher.cache = Cache(
