@@ -90,6 +90,7 @@ class Hits:
         """
         ask = self._cache.latest
         if ask is not None and ask.client is request and _is_plain(ask):
+            ask.interim = None  # it would keep the connection
             self._remember(head, _Known(ask))
 
     def _remember(self, head: bytes, known: _Known) -> None:
