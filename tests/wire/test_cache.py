@@ -229,6 +229,32 @@ def test_clients_cannot_purge(system, stage):
     assert (answer.body, stage.requests[-1].method) == (b"version 2", "PURGE")
 
 
+def test_clients_elsewhere_than_the_operator_says_cannot_purge(origin, stage, gripproxy):
+    settings = {"cache.purge_from": "10.0.0.0/8"}
+    system = gripproxy([f"*,cache 127.0.0.1:{origin.port}"], settings=settings)
+    body(system)
+    get(system, method="PURGE")
+    assert stage.requests[-1].method == "PURGE"
+
+
+def test_clients_that_may_purge_a_url(origin, stage, gripproxy):
+    settings = {"cache.purge_from": "10.0.0.0/8,127.0.0.1"}
+    system = gripproxy([f"*,cache 127.0.0.1:{origin.port}"], settings=settings)
+    for target in ("/r", "/r?other"):
+        get(system, target=target)
+    answer = get(system, method="PURGE")
+    assert answer.status == 200
+    assert answer.value("content-type") == "application/json"
+    assert sorted(json.loads(answer.body)) == ["id", "status"]
+    assert [get(system, target=target).body for target in ("/r", "/r?other")] == [
+        b"version 3",
+        b"version 2",
+    ]
+    assert [asked.method for asked in stage.requests] == ["GET"] * 3
+    line = f"PURGE http://{HOST}/r code=200"
+    wait_until(lambda: line in system.log(), "the line of the request")
+
+
 def test_a_purge_that_makes_no_sense_is_refused(system, stage):
     answer = control(system, "/purge", said=b'{"tags": ["k"]}')
     assert (answer.status, b"tags" in answer.body) == (400, True)
@@ -270,6 +296,12 @@ def test_the_command_purges_softly(system, stage):
     assert called(system, "--all", "--soft") == (0, "Purged: 1\n", "")
     assert body(system) == "version 1"
     wait_until(lambda: body(system) == "version 2", "the new version")
+
+
+def test_the_command_lets_nothing_be_stored_for_a_while(system, stage):
+    body(system)
+    assert called(system, "--key", "k", "--settle", "60") == (0, "Purged: 1\n", "")
+    assert [body(system), body(system)] == ["version 2", "version 3"]
 
 
 def test_the_command_wants_to_know_what(system):
