@@ -20,7 +20,7 @@ from gripproxy.control.client import Destination, Publication
 from gripproxy.errors import GripProxyError, PublishError, RequestError, UsageError
 from gripproxy.protocol import routesfile
 from gripproxy.protocol.forwarding import Forwarder
-from gripproxy.protocol.purges import Purge
+from gripproxy.protocol.purges import SETTLE_MAX, Purge
 from gripproxy.protocol.routes import RouteTable
 from gripproxy.protocol.routesfile import RoutesFile
 
@@ -323,6 +323,13 @@ def publish(
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="A Surrogate-Key; likewise.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--soft", is_flag=True, help="Let it be stale, where that may be served.")
+@click.option(
+    "--settle",
+    type=click.FloatRange(0, SETTLE_MAX),
+    default=0.0,
+    metavar="SECONDS",
+    help="Store nothing of it again for so long, up to 60 seconds.",
+)
 @click.option("--spec", default="", help="Where to: a GRIP URL.")
 @click.option("-u", "--user", metavar="U:P", help="Credentials for HTTP.")
 @click.option("-B", "--bearer", metavar="TOKEN", help="A token for HTTP.")
@@ -331,6 +338,7 @@ def purge(
     keys: tuple[str, ...],
     everything: bool,
     soft: bool,
+    settle: float,
     spec: str,
     user: str | None,
     bearer: str | None,
@@ -343,7 +351,7 @@ def purge(
         fail("say what to purge: --url, --key or --all")
     spec = spec or os.environ.get("GRIP_URL") or client.DEFAULT_SPEC
     to = Destination(spec=spec, user=user, bearer=bearer)
-    what = Purge(urls=urls, keys=keys, everything=everything, soft=soft)
+    what = Purge(urls=urls, keys=keys, everything=everything, soft=soft, settle=settle)
     try:
         purged = client.purge(what, to, now=runtime.wall())
     except PublishError as error:
