@@ -165,6 +165,7 @@ class Parent:
         code = await worker.process.wait()
         worker.ended.set()
         worker.link.close()
+        self._purges.leave(worker.link)
         cause = f"not ready after {READY_SECONDS:g} seconds" if hangs else _cause(code)
         if self._stopping:
             return
