@@ -126,7 +126,8 @@ class History:
         # One busy channel must not cost the quiet ones theirs.
         share = self._limit / len(self._chains)
         while self._size > self._limit:
-            victim = chain if chain.size > share else next(iter(self._chains.values()))
+            busy = chain.size > share and len(chain.items) > 1
+            victim = chain if busy else next(iter(self._chains.values()))
             self._size -= victim.drop_first()
             if not victim.items:
                 self._forget(victim)
