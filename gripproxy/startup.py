@@ -163,7 +163,7 @@ def single(start: Start) -> Iterator[str]:
 
 
 # Parameters of routes that are read but do not act yet.
-_NOT_ACTING = frozenset(("purge", "session"))
+_NOT_ACTING = frozenset(("session",))
 
 
 def screen(start: Start) -> str:
