@@ -8,7 +8,6 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from gripproxy import plan
 from gripproxy.config import Config
 from gripproxy.control.httpapi import ControlApi
 from gripproxy.control.zeromq import Endpoints, Inputs
@@ -23,7 +22,7 @@ from gripproxy.logs import Throttle
 from gripproxy.protocol.credentials import Credentials
 from gripproxy.protocol.items import PublishItem
 from gripproxy.protocol.purges import Purge
-from gripproxy.protocol.routes import Route
+from gripproxy.protocol.routes import Route, purges_channels, takes_all
 from gripproxy.runtime import Alarm, Clock, Tasks, failed
 
 log = logging.getLogger("gripproxy")
@@ -120,13 +119,13 @@ class Control:
         Publishers on the SUB socket are asked for all items, or only for those that are held; an
         item takes back what has its channel as a tag, or does not.
         """
-        takes_all, purges_channels = plan.takes_all(routes), plan.purges_channels(routes)
-        if takes_all != self._takes_all:
-            (self.inputs.subscribe if takes_all else self.inputs.unsubscribe)("")
-        if takes_all > self._takes_all or purges_channels > self.publisher.purges_channels:
+        every, moving = takes_all(routes), purges_channels(routes)
+        if every != self._takes_all:
+            (self.inputs.subscribe if every else self.inputs.unsubscribe)("")
+        if every > self._takes_all or moving > self.publisher.purges_channels:
             # What is still stored from a time before may have missed items.
             self._operations.take_back([Purge(everything=True)])
-        self._takes_all, self.publisher.purges_channels = takes_all, purges_channels
+        self._takes_all, self.publisher.purges_channels = every, moving
 
     def stop_accepting(self) -> None:
         """Take no more connections to the control port."""

@@ -1,14 +1,13 @@
 """What a start was asked for: read, found good, and bound."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gripproxy import runtime, sockets
 from gripproxy.config import Config
 from gripproxy.options import Runner
-from gripproxy.protocol.routes import Route
 from gripproxy.protocol.routesfile import RoutesFile
 from gripproxy.rundir import PidFile
 
@@ -57,19 +56,6 @@ class Start:
 def worker_count(runner: Runner) -> int:
     """Return how many worker processes a configuration asks for."""
     return runner.workers or runtime.core_count()
-
-
-def takes_all(routes: Iterable[Route]) -> bool:
-    """Tell whether an instance has to know of each item, held or not.
-
-    What is stored may be a snapshot of any channel (cache-and-purge.md, *Snapshot and replay*).
-    """
-    return any(route.cache for route in routes)
-
-
-def purges_channels(routes: Iterable[Route]) -> bool:
-    """Tell whether an item takes back what has its channel as a tag, on any of these routes."""
-    return any(route.cache and route.purge_channel for route in routes)
 
 
 def client_max(config: Config) -> int:

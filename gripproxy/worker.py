@@ -24,11 +24,10 @@ from gripproxy.config import Config
 from gripproxy.engine.lastids import LastIds
 from gripproxy.errors import CommandError
 from gripproxy.logs import Lines
-from gripproxy.plan import takes_all
 from gripproxy.protocol import packets
 from gripproxy.protocol.caching.tags import Tag
 from gripproxy.protocol.purges import Purge
-from gripproxy.protocol.routes import Route, RouteTable
+from gripproxy.protocol.routes import Route, RouteTable, takes_all
 from gripproxy.protocol.statspackets import Kind as PacketKind
 
 log = logging.getLogger("gripproxy")

@@ -223,3 +223,19 @@ def _replaces(route: Route, best: Route) -> bool:
     if len(route.path_beg) > len(best.path_beg):
         return True
     return route.ssl is not None and best.ssl is None
+
+
+# What routes want together
+
+
+def takes_all(routes: Iterable[Route]) -> bool:
+    """Tell whether an instance has to know of each item, held or not.
+
+    What is stored may be a snapshot of any channel (cache-and-purge.md, *Snapshot and replay*).
+    """
+    return any(route.cache for route in routes)
+
+
+def purges_channels(routes: Iterable[Route]) -> bool:
+    """Tell whether an item takes back what has its channel as a tag, on any of these routes."""
+    return any(route.cache and route.purge_channel for route in routes)
