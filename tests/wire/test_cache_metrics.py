@@ -129,6 +129,23 @@ def test_purges_are_counted_by_cause(counted, stage):
     assert numbers["purged"] == 3
 
 
+def test_several_workers_count_as_one(origin, stage, gripproxy):
+    settings = {"handler.prometheus_port": "127.0.0.1:METRICS_PORT", "runner.workers": "2"}
+    counted = Counted(gripproxy([f"*,cache 127.0.0.1:{origin.port}"], settings=settings))
+    for _ in range(20):
+        counted.get()
+    counted.purge(keys=["k"])
+    counted.system.publish([{"channel": "c", "purge": {"all": True}}])
+    counted.get(method="POST")
+    numbers = counted.numbers()
+    causes = {name: numbers[f"purges {name}"] for name in ("control", "item", "client")}
+    assert causes == {"control": 1, "item": 1, "client": 1}
+    found = counted.results()
+    assert found["miss"] + found["hit"] == 20
+    assert numbers["purged"] == found["miss"]  # each worker had one
+    assert numbers["limit_bytes"] == 268_435_456
+
+
 def test_what_is_stored_is_told(counted, stage):
     stage.answer(text(*FRESH, body="x" * 10_000))
     counted.get("/1")
