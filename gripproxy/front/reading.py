@@ -57,7 +57,7 @@ class Reader(asyncio.Protocol):
         self.peer = ""
         self.request = NO_REQUEST
         self.since = 0.0  # when the present wait was seen first; 0: not yet
-        self._head = b""  # of the present request, as it came
+        self._head = b""  # of the present request, as it came; empty if it is long
         self._buffer = b""
         self._seen = 0  # bytes of the buffer in which no end of a head is
         self._blank_lines = 0
@@ -117,7 +117,7 @@ class Reader(asyncio.Protocol):
                 self.since = 0.0
             self._seen = len(buffer)
             return False
-        self._head = buffer[:end]
+        self._head = buffer[:end] if end <= heads.SHARED_MAX else b""
         self._buffer = buffer[end:]
         cut = buffer.index(b"\r\n")
         method, target, version = requests.start_line(buffer[:cut])
