@@ -96,7 +96,8 @@ class Level:
 
     def level(self) -> bool:
         """Tell whether every purge that anyone was told of has been applied here."""
-        # hot: the usual case is one comparison, 60 ns at each look-up (bench/caching.py, cache-hit-1k).
+        # hot: the usual case is one comparison, 60 ns at each look-up (bench/caching.py,
+        # cache-hit-1k).
         if self.applied >= self._words[0]:
             return True
         self.read()

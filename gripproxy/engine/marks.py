@@ -162,7 +162,8 @@ class Marks:
     def move(self, channel: str, item_id: str | None) -> int:
         """Take note of a release on a channel, in a new epoch, and return that."""
         epoch = self.tick()
-        # hot: one a publish; where nothing is stored there is nothing to mark.
+        # hot: one a publish; where nothing is stored there is nothing to mark (bench/scenarios.py,
+        # ingest-zmq: 0.5 us an item).
         if self._tags or self._unknown:
             tag = self._marked(("chan", channel.encode("utf-8", "replace")), settle=False)
             if tag is not None:
