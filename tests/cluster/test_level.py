@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -198,6 +199,7 @@ PURGES = st.builds(
     everything=st.booleans(),
     soft=st.booleans(),
     settle=st.floats(0, 60),
+    items=st.lists(st.tuples(st.text(), st.none() | st.text())).map(tuple),
 )
 
 
@@ -205,7 +207,7 @@ PURGES = st.builds(
 def test_a_purge_arrives_with_the_tags_of_what_it_names(purge, names):
     message = encode(Message.PURGE, *pack(purge, names))
     ((_, values),) = Decoder().feed(message)
-    expected = Purge(everything=purge.everything, soft=purge.soft, settle=purge.settle)
+    expected = replace(purge, urls=(), keys=())
     assert unpack(values) == (expected, names | tags.of_purge(purge))
 
 
@@ -214,3 +216,10 @@ def test_what_is_no_tag_is_refused(tag):
     _, *others = pack(Purge(), NOTHING)
     with pytest.raises(PacketError, match="not a tag"):
         unpack([[tag], *others])
+
+
+@pytest.mark.parametrize("item", [None, "c", ["c"], ["c", 1], [b"c", "1"]])
+def test_what_is_no_item_is_refused(item):
+    *others, _ = pack(Purge(), NOTHING)
+    with pytest.raises(PacketError, match="not an item"):
+        unpack([*others, [item]])

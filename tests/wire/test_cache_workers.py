@@ -23,6 +23,8 @@ pytestmark = pytest.mark.slow
 HOST = "cached.test"
 FRESH = ("Cache-Control: max-age=600", "Surrogate-Key: k")
 ROUNDS = 20
+# An item that says nothing of purges, on a channel that has the name of the page's key.
+PLAIN = envelope({"channel": "k", "formats": content("x")}, "J")
 
 
 class Shop:
@@ -316,6 +318,23 @@ def test_who_sees_an_item_gets_the_new_page_from_any_worker(shop):
                 assert got(one.client) == shop.version
             other.client.response()  # it was asked for before: any version is right
             assert int(other.client.response().body) == shop.version
+
+
+def test_where_items_purge_their_channel_they_do_so_on_all_workers(shop):
+    route = f"*,cache,purge=channel 127.0.0.1:{shop.stage.port}"
+    shop.system.write_routes([route])
+    signalled(shop.system, signal.SIGHUP)
+    said(shop.system, "routes loaded", times=2)
+    with shop.connections() as (one, other):
+        for number in range(ROUNDS):
+            with stopped(other):
+                shop.change()
+                ask_for(other)  # this comes first when it goes on
+                push(shop.system.zmq_port, PLAIN)
+                wait_until(lambda: got(one.client) == shop.version, "the new version")
+                ask_for(other)
+            other.client.response()  # it was asked for before: any version is right
+            assert int(other.client.response().body) == shop.version, number
 
 
 def test_items_keep_their_order_whether_they_purge_or_not(shop):
