@@ -3,12 +3,13 @@
 import pytest
 
 from gripproxy.engine.channels import Channels, Kind
+from gripproxy.engine.history import History
 from gripproxy.engine.hub import Hub, Statistics
 from gripproxy.engine.lastids import LastIds
 from gripproxy.engine.limiter import Limiter
 from gripproxy.engine.outbox import PART
 from gripproxy.engine.subscriptions import Subscription
-from gripproxy.protocol.formats import HttpResponse, HttpStream, WebSocketMessage
+from gripproxy.protocol.formats import Action, HttpResponse, HttpStream, WebSocketMessage
 from gripproxy.protocol.items import PublishItem
 from tests.fakes import FakeNotices, make_hub
 from tests.holdfakes import FakeHolder
@@ -51,6 +52,22 @@ def sub(position=None, *, channel="c"):
 @pytest.fixture
 def hub():
     return make_hub()
+
+
+class Replaying(Hold):
+    """A stream that can be replayed to."""
+
+    def __init__(self, *channels):
+        super().__init__(*channels)
+        self.replayed = []
+
+    def replay(self, deliveries):
+        self.replayed += [delivery.id for delivery in deliveries]
+
+
+def keep_and_replay(hub, *channels):
+    hold = Replaying(*channels)
+    return hub.keep_and_replay(hold, now=NOW), hold.replayed
 
 
 def keep(hub, *channels, kind=Kind.STREAM):
@@ -328,3 +345,75 @@ def test_a_holder_that_fails_at_its_moment_takes_nobody_elses(monkeypatch, hub):
     hub.due(NOW + 3)
     assert [type(error) for error in failures] == [AttributeError]
     assert sound.moments == [NOW + 3]
+
+
+# Events, and what was released lately
+
+
+@pytest.fixture
+def remembering(hub):
+    hub.history = History(10, 60.0, 1_000_000)
+    for number in (6, 7):
+        hub.publish(PublishItem("c", id=f"{number}", prev_id=f"{number - 1}", **ALL), now=NOW)
+    return hub
+
+
+def test_a_stream_that_is_behind_gets_what_followed(remembering):
+    assert keep_and_replay(remembering, sub("5")) == (False, ["6", "7"])
+    assert keep_and_replay(remembering, sub("7")) == (False, [])
+    assert remembering.statistics().streams == 2
+    assert remembering.publish(PublishItem("c", **ALL), now=NOW) == 2
+
+
+def test_what_the_history_does_not_know_is_missed_as_ever(remembering):
+    keep(remembering)
+    remembering.publish(PublishItem("c", id="9", **ALL), now=NOW)
+    assert keep_and_replay(remembering, sub("5"), sub(channel="d")) == (True, [])
+    assert remembering.last_ids.get("c") is None
+
+
+def test_without_a_history_nothing_is_replayed(hub):
+    assert keep_and_replay(hub, sub("5")) == (False, [])
+
+
+def test_items_of_all_channels_come_in_the_order_of_their_release(remembering):
+    remembering.publish(PublishItem("d", id="y", prev_id="x", **ALL), now=NOW)
+    remembering.publish(PublishItem("c", id="8", prev_id="7", **ALL), now=NOW)
+    assert keep_and_replay(remembering, sub("x", channel="d"), sub("6"))[1] == ["7", "y", "8"]
+
+
+def test_after_recover_nothing_is_known_of_what_was_released(remembering):
+    remembering.recover(now=NOW)
+    assert len(remembering.history) == 0
+
+
+def test_each_release_is_an_event(hub):
+    before = hub.marks.epoch
+    hub.publish(PublishItem("c", **ALL), now=NOW)
+    assert hub.marks.epoch == before + 1
+
+
+def test_a_missed_item_is_an_event(hub):
+    hub.last_ids.set("c", "6")
+    before = hub.marks.epoch
+    assert hub.missed([sub("5")])
+    assert hub.marks.epoch == before + 1
+    assert not hub.missed([sub("5")])
+    assert hub.marks.epoch == before + 1
+
+
+def test_recover_and_first_updates_are_events(hub):
+    keep(hub)
+    before = hub.marks.epoch
+    hub.due(NOW + 0.5)
+    assert hub.marks.epoch == before
+    hub.due(NOW + 1)
+    assert hub.marks.epoch == before + 1
+    hub.recover(now=NOW)
+    assert hub.marks.epoch == before + 2
+
+
+def test_a_hint_is_noted_on_its_channel(hub):
+    keep(hub, kind=Kind.RESPONSE)
+    hub.publish(PublishItem("c", http_response=HttpResponse(action=Action.HINT)), now=NOW)
+    assert hub.channels.find("c").hinted == hub.marks.epoch

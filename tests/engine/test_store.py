@@ -297,6 +297,48 @@ def test_an_item_that_purges_its_channel_leaves_streams_that_will_replay_it():
     assert store.is_dead(stream.began, stream.tags, a_hold(("d", "5"), streams=True))
 
 
+RESUMES = HoldFacts(streams=True, channels=(HeldOn("c", "5"),), resumes=True)
+
+
+@pytest.mark.parametrize(
+    ("released", "position", "resumes"),
+    [
+        ([], "5", True),
+        ([], "4", True),  # the history leads from 4 to 5
+        ([], "6", False),
+        (["6"], "6", True),
+        (["6"], "5", True),
+        (["6"], "4", True),
+        (["6"], "3", False),
+        (["6", None], "6", False),
+    ],
+)
+def test_a_stream_resumes_where_it_and_the_history_give_the_rest(released, position, resumes):
+    order = ["4", "5", "6"]
+
+    def chain(_channel, after, last):
+        return after in order and last in order and order.index(after) < order.index(last)
+
+    store = a_store(chain=chain)
+    entry = stored(store, [CHANNEL], hold=RESUMES)
+    for item_id in released:
+        store.marks.move("c", item_id)
+    assert store.resumable(entry, position) is resumes
+
+
+def test_nothing_resumes_that_is_dead_or_does_not_say_so():
+    store = a_store()
+    entry = stored(store, [TAG], hold=RESUMES)
+    assert store.resumable(entry, "5")
+    store.purge(HARD, [TAG], now=0.0)
+    assert not store.resumable(entry, "5")
+    entry = stored(store, [CHANNEL], hold=RESUMES)
+    store.marks.move_all()
+    assert not store.resumable(entry, "5")
+    for hold in (None, a_hold(("c", "5"), streams=True)):
+        assert not store.resumable(stored(store, hold=hold), "5")
+
+
 # What is not shared
 
 

@@ -534,6 +534,63 @@ def test_a_fetch_waits_until_the_client_takes_data(linked):
     assert not linked.asks()
 
 
+def test_a_page_that_is_older_than_all_that_waits_is_asked_for_once_more(reliable):
+    reliable.act(Action.HINT, item_id="2", prev_id="1")
+    reliable.publish("4", item_id="4", prev_id="3")  # 3 is lost
+    reliable.page(sub("2"))
+    assert reliable.heard() == []
+    reliable.at(NOW + 0.1)
+    reliable.page(sub("4"), body="3 4")
+    assert reliable.heard() == ["3 4"]
+    reliable.publish("5", item_id="5", prev_id="4")
+    assert reliable.heard() == ["5"]
+    assert reliable.state is State.HOLDING
+
+
+def test_a_page_that_ends_with_the_last_that_waits_is_enough(reliable):
+    reliable.act(Action.HINT, item_id="2", prev_id="1")
+    reliable.publish("3", item_id="3", prev_id="2")
+    reliable.page(sub("3"), body="3")
+    reliable.at(NOW + 0.5)
+    assert reliable.state is State.HOLDING
+    assert not reliable.asks()
+
+
+# Replays
+
+
+def test_what_is_replayed_goes_before_what_waits(reliable):
+    missed = [
+        Delivery(
+            PublishItem(
+                "c", id=f"{n}", prev_id=f"{n - 1}", http_stream=HttpStream(content=b"%d" % n)
+            )
+        )
+        for n in (2, 3)
+    ]
+    play = Play(sub("1"), link=(NEXT, 120), holds=False)
+    play.hold.replay(missed)
+    play.publish("4", item_id="4", prev_id="3")
+    play.hold.hold(now=NOW)
+    assert play.heard() == ["2", "3", "4"]
+
+
+def test_what_is_replayed_does_not_count_against_what_may_wait():
+    play = Play(sub("0"), link=(NEXT, 120), holds=False, queue_bytes=1000)
+    content = b"x" * 100
+    play.hold.replay(
+        Delivery(PublishItem("c", id=f"{n}", prev_id=f"{n - 1}", http_stream=HttpStream(content)))
+        for n in range(1, 301)
+    )
+    for number in range(301, 311):
+        play.publish("y" * 100, item_id=f"{number}", prev_id=f"{number - 1}")
+    play.publish("y", item_id="311", prev_id="310")
+    assert play.notices.drops == [("c", "slow")]
+    play.hold.hold(now=NOW)
+    assert len(play.heard()) == 310
+    assert play.state is State.WAITING  # for what was dropped
+
+
 # The timeout of next links
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gripproxy.engine.updates import GROUP, Updates
+from gripproxy.engine.updates import GROUP, GROUP_MAX, Updates
 
 
 class Hold:
@@ -84,3 +84,21 @@ def test_whoever_has_the_timer_is_told_when():
     updates.add(Hold(), "k", now=0)
     updates.add(Hold(), "k", now=0.05)
     assert moments == [0.1]
+
+
+def test_holds_whose_requests_are_equal_count_once(updates):
+    holds = [Hold() for _ in range(3 * GROUP)]
+    for number, hold in enumerate(holds):
+        updates.add(hold, "k", now=0, request=number // 3)
+    other = Hold()
+    updates.add(other, "k", now=0)
+    assert updates.due(0.1) == holds
+    assert updates.due(0.2) == [other]
+
+
+def test_but_no_more_than_a_thousand_at_once(updates):
+    holds = [Hold() for _ in range(GROUP_MAX + 1)]
+    for hold in holds:
+        updates.add(hold, "k", now=0, request="the same")
+    assert updates.due(0.1) == holds[:GROUP_MAX]
+    assert updates.due(0.2) == holds[GROUP_MAX:]
