@@ -579,7 +579,11 @@ def test_what_is_replayed_does_not_count_against_what_may_wait():
     play = Play(sub("0"), link=(NEXT, 120), holds=False, queue_bytes=1000)
     content = b"x" * 100
     play.hold.replay(
-        Delivery(PublishItem("c", id=f"{n}", prev_id=f"{n - 1}", http_stream=HttpStream(content)))
+        Delivery(
+            PublishItem(
+                "c", id=f"{n}", prev_id=f"{n - 1}", http_stream=HttpStream(content=content)
+            )
+        )
         for n in range(1, 301)
     )
     for number in range(301, 311):
