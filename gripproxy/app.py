@@ -175,7 +175,7 @@ class Front:
         self.sessions = Sessions(self.hub, subscription_max=handler.connection_subscription_max)
         opener = Opener(self.sessions, clock=clock, access=self.access, make_id=_make_id)
         self._sockets = SocketFlow(
-            Carrier(origins, self.forwarder, opener),
+            Carrier(origins, self.forwarder, opener, invalidate=self._invalidate),
             Relay(origins, opener),
             self.forwarder,
             clock=clock,

@@ -40,6 +40,8 @@ from gripproxy.flow.counting import Watch
 from gripproxy.flow.opening import Handshake, Opener, Side, acceptance_over_http, refusal
 from gripproxy.flow.ports import Exchange, Origin
 from gripproxy.protocol import forwarding, wsevents, wsframes, wshandshake
+from gripproxy.protocol.caching import tags
+from gripproxy.protocol.caching.tags import Tag
 from gripproxy.protocol.forwarding import Forwarder
 from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.messages import Request, Response
@@ -83,12 +85,15 @@ class Carrier:
         opener: Opener,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        invalidate: Callable[[frozenset[Tag]], Awaitable[None]] | None = None,
     ) -> None:
+        """Make a carrier; `invalidate` takes back what is stored with these tags, everywhere."""
         self.watch: Watch | None = None  # set by whoever has one, before the first handshake
         self.origin = origin
         self.forwarder = forwarder
         self.opener = opener
         self.sleep = sleep
+        self.invalidate = invalidate
 
     async def open(self, handshake: Handshake, target: Target) -> Response | None:
         """Ask a target for a WebSocket; return its refusal, None if it has accepted.
@@ -196,6 +201,8 @@ class Carried(Side):
             self._offered = ()
             self._take_fields(response)
             events = list(wsevents.decode(content))
+            if self._route.cache:
+                await self._invalidate(response)
         except TooLargeError as error:
             raise ExchangeError("http_response_body_size", "response too large") from error
         except EventsError as error:
@@ -357,6 +364,8 @@ class Carried(Side):
             content = response.body
             if not isinstance(content, bytes) or len(content) > RESPONSE_MAX:
                 content = await collect(content, RESPONSE_MAX)
+            if self._route.cache:
+                await self._invalidate(response)
         except ConnectError as error:
             self._try_later(error)
         except ExchangeError as error:
@@ -376,6 +385,12 @@ class Carried(Side):
         if carrier.watch is None:
             return carrier.origin.send(request, self._target)
         return carrier.watch.send(carrier.origin, request, self._target, self._route)
+
+    async def _invalidate(self, response: Response) -> None:
+        """Take back the groups that a message has changed, before its answer is told."""
+        names = tags.changed_groups(self.exchange.request, response.headers)
+        if names and self._carrier.invalidate is not None:
+            await self._carrier.invalidate(names)
 
     def _request(self, body: bytes) -> Request:
         # hot: the fields that stay the same are kept as bytes; with a list of fields that is

@@ -78,7 +78,10 @@ class Play:
         opener = Opener(sessions, clock=self.clock, access=access, make_id=lambda: CID)
         self.sessions = sessions
         forwarder = Forwarder(Settings(sig_iss="i", signer=signer))
-        self.carrier = Carrier(self.origin, forwarder, opener, sleep=self._sleep)
+        self.invalidated = []
+        self.carrier = Carrier(
+            self.origin, forwarder, opener, sleep=self._sleep, invalidate=self._invalidate
+        )
         self.target = Target(kind="tcp", host="o", port=1, over_http=True, **(target or {}))
         self.route = Route(targets=(self.target,), domain="*", id="r", **route)
         request = Request(
@@ -103,6 +106,10 @@ class Play:
         )
         self.refusal = None
         self.task = None
+
+    async def _invalidate(self, names):
+        assert self.client.heard() == [], "before the client is told"
+        self.invalidated += sorted(names)
 
     async def _sleep(self, seconds):
         self.slept.append(seconds)
@@ -1131,3 +1138,24 @@ async def test_a_moment_that_comes_while_the_task_is_woken_means_nothing():
 async def test_it_says_what_it_is():
     play = await Play().open()
     assert repr(play.session.outside) == f"<Carried {CID} ready>"
+
+
+# Groups of stored responses (RFC 9875)
+
+GROUPS = 'Cache-Group-Invalidation: "a", "b"'
+CHANGED = [("group", b"http h 80 a"), ("group", b"http h 80 b")]
+
+
+async def test_a_message_may_take_back_groups_of_what_is_stored():
+    play = await Play(cache=True).open(lines=(GRIP, GROUPS))
+    assert play.invalidated == CHANGED
+    play.client.text("x")
+    await settle()
+    await play.answers(("TEXT", "y"), lines=(GROUPS,))
+    assert play.invalidated == CHANGED * 2
+    assert play.client.heard() == [("text", "y")]
+
+
+async def test_on_routes_that_store_nothing_it_does_not():
+    play = await Play().open(lines=(GRIP, GROUPS))
+    assert play.invalidated == []
