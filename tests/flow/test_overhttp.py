@@ -1151,7 +1151,7 @@ async def test_a_message_may_take_back_groups_of_what_is_stored():
     assert play.invalidated == CHANGED
     play.client.text("x")
     await settle()
-    await play.answers(("TEXT", "y"), lines=(GROUPS,))
+    await play.answers(("TEXT", "m:y"), lines=(GROUPS,))
     assert play.invalidated == CHANGED * 2
     assert play.client.heard() == [("text", "y")]
 
