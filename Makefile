@@ -16,8 +16,8 @@ TOOLS := .venv/.tools
 INPUTS := pyproject.toml scripts/virtual-environment
 
 .DEFAULT_GOAL := check
-.PHONY: check demo test cache-tests setup format format-check lint types layers spell unit stories \
-	wire cover bench docs clean help
+.PHONY: check demo test cache-tests soak-cache setup format format-check lint types layers spell \
+	unit stories wire cover bench docs clean help
 
 check: format-check lint layers types spell cache-tests test  ## everything that CI checks
 
@@ -31,6 +31,11 @@ test: $(TOOLS)  ## all tests
 cache-tests: $(TOOLS)  ## the public suite of HTTP cache tests, against the running program
 	scripts/system-packages tests
 	$(BIN)/python scripts/cache_tests.py
+
+soak-cache: $(TOOLS)  ## the cache with a million entries and keys, and hammered for a minute
+	GRIPPROXY_SOAK_CACHE=1000000 GRIPPROXY_HAMMER=60 $(BIN)/pytest --timeout 600 \
+		tests/engine/test_store_at_scale.py tests/wire/test_cache_memory.py \
+		tests/wire/test_cache_hammer.py
 
 setup: $(TOOLS)  ## the virtual environment .venv, with the package in editable mode
 
