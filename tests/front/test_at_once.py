@@ -133,6 +133,8 @@ class Proxy:
     async def _asked(self, request, target):
         path = request.path
         version = self.versions[path] = self.versions.get(path, 0) + 1
+        if path == b"/slow":
+            await asyncio.sleep(1 + version / 1024)  # no two end at the same moment
         lines, status = {
             b"/vary": ((FRESH, "Vary: Accept-Language, X-Forwarded-For"), 200),
             b"/stale": (("Cache-Control: max-age=1, stale-while-revalidate=5",), 200),
@@ -397,6 +399,17 @@ async def test_answers_keep_the_order_of_their_requests():
 
 
 @in_virtual_time
+async def test_what_comes_while_another_request_is_served_waits():
+    both = Both()
+    await both.send(asks(), asks())
+    await both.send(asks("/slow"), asks(), asks() + asks())
+    assert len(bodies(bytes(both.quick.connections[0].transport.written).decode())) == 2
+    await both.quick.world.wait(2)
+    said = await both.same(0)
+    assert bodies(said) == ["/a 1", "/a 1", "/slow 1", "/a 1", "/a 1", "/a 1"]
+
+
+@in_virtual_time
 async def test_a_head_may_come_in_pieces():
     both = Both()
     await both.send(asks(), asks())
@@ -477,6 +490,7 @@ HEADS = [
     asks("/old"),
     asks("/empty"),
     asks("/plain"),
+    asks("/slow"),
     asks("/open", "Origin: http://b"),
     asks("/named"),
     asks("/a", method="HEAD"),
@@ -517,6 +531,7 @@ def test_no_story_tells_the_two_ways_apart(story):
                 both.purge(soft=how[0])
             else:
                 both.quick.world.level = both.slow.world.level = how[0]
+        await both.quick.world.wait(2)
         await both.same(both.quick.at_once)
 
     told()
