@@ -156,7 +156,7 @@ class Store(Generic[Facts]):
             for entry in variants
             if entry.began >= floor
             and not self.is_dead(entry.began, entry.tags, entry.hold)
-            and self.holds_good(entry.began, entry.hold)
+            and self.holds_good(entry.began, entry.hold, entry.tags)
         ]
 
     def has(self, key: Key) -> bool:
@@ -206,16 +206,27 @@ class Store(Generic[Facts]):
             for held in hold.channels
         )
 
-    def holds_good(self, began: int, hold: HoldFacts | None) -> bool:
-        """Tell whether a stored hold is still right: the *hold check* of the design."""
+    def holds_good(
+        self, began: int, hold: HoldFacts | None, tags: tuple[Tag, ...] | None = None
+    ) -> bool:
+        """Tell whether a stored hold is still right: the *hold check* of the design.
+
+        `tags` are its own, which still tell of a release when a flight has let them go.
+        """
         if hold is None:
             return True
         if self.marks.all.moved > began:
             return False
-        return all(self._is_good(held, began, streams=hold.streams) for held in hold.channels)
+        return all(
+            self._is_good(held, self._channel(held, tags or ()), began, streams=hold.streams)
+            for held in hold.channels
+        )
 
-    def _is_good(self, held: HeldOn, began: int, *, streams: bool) -> bool:
-        tag = self.marks.find(("chan", held.channel.encode("utf-8", "replace")))
+    def _channel(self, held: HeldOn, tags: tuple[Tag, ...]) -> Tag | None:
+        name = ("chan", held.channel.encode("utf-8", "replace"))
+        return next((tag for tag in tags if tag.name == name), None) or self.marks.find(name)
+
+    def _is_good(self, held: HeldOn, tag: Tag | None, began: int, *, streams: bool) -> bool:
         if tag is None or tag.moved <= began:
             return True
         if held.prev_id is None or tag.moved_id is None:
@@ -270,7 +281,7 @@ class Store(Generic[Facts]):
             return False
         if soft and self.is_softly_purged(flight.began, flight.tags):
             return False
-        return self.holds_good(flight.began, flight.hold)
+        return self.holds_good(flight.began, flight.hold, flight.tags)
 
     # Storing
 
@@ -297,7 +308,7 @@ class Store(Generic[Facts]):
         if (
             entry.began < self.marks.forgotten
             or self.is_dead(entry.began, tags, entry.hold)
-            or not self.holds_good(entry.began, entry.hold)
+            or not self.holds_good(entry.began, entry.hold, tags)
             or self._settles(tags, now if asked_at is None else asked_at)
         ):
             self.marks.release(tags, entry, now=now)

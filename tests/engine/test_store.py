@@ -235,6 +235,18 @@ def test_a_flight_that_began_in_a_forgotten_epoch_is_dead():
     assert not store.put(an_entry(store, began=0), [TAG], (), now=0.0)
 
 
+def test_a_release_tells_against_a_hold_whose_flight_is_over_already():
+    store = a_store()
+    flight = Flight(KEY)
+    store.begin(flight)
+    store.marks.move("c", "6")
+    store.known(flight, [CHANNEL], a_hold(("c", "5")))
+    assert not store.flight_is_good(flight)
+    store.over(flight, now=0.0)
+    assert store.marks.find(CHANNEL) is None
+    assert not store.flight_is_good(flight)
+
+
 def test_a_flight_that_never_learnt_its_tags_leaves_nothing():
     store = a_store()
     flight = Flight(KEY)
