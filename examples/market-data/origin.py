@@ -38,7 +38,7 @@ HOLD = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
     "Grip-Hold": "stream",
-    "Grip-Link": "</ticks>; rel=next",
+    "Grip-Link": "</ticks?more>; rel=next",
     "Grip-Keep-Alive": r":\n\n; format=cstring; timeout=20",
 }
 
@@ -138,7 +138,11 @@ def event(position, kind, **what):
 
 
 class Exchange(http.server.BaseHTTPRequestHandler):
-    """`GET /` is the page, `GET /ticks` the stream, `POST /market` opens and closes."""
+    """`GET /` is the page, `GET /ticks` the stream, `POST /market` opens and closes.
+
+    The query of `/ticks?more`, by which the proxy asks for what a stream has missed, is for the
+    reader of the log: what is said depends on the position only.
+    """
 
     market = None
 
@@ -147,7 +151,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         with market.lock:  # what is said and where it is in the sequence belong together
             if self.path == "/":
                 content, fields = market.page(), self.current()
-            elif self.path == "/ticks":
+            elif self.path.partition("?")[0] == "/ticks":
                 content, fields = self.stream()
             else:
                 self.send_error(404)
