@@ -460,6 +460,26 @@ async def test_a_stream_that_has_to_catch_up_misses_no_tick():
             assert never_falls(await page.evaluate("noted"))
 
 
+async def test_a_tick_that_is_lost_on_its_way_is_caught_up_with():
+    with example(*MARKET) as (system, _):
+        async with Browser() as browser:
+            page = await at_the_market(browser, system.port)
+            await note(page, POSITION, each="main")
+            life, _, n = get(system, "/").value("etag").strip('"').partition("-")
+            lost = int(n) + 20
+            # The proxy takes the tick of this id for one that it has had, and drops it.
+            seen = {"channel": "ticks", "id": f"{life}-{lost}", "no-seq": True}
+            assert (
+                system.publish([{**seen, "formats": {"ws-message": {"content": ""}}}]).status
+                == 200
+            )
+            await page.wait_for(f"{POSITION} >= {lost - 1}")
+            await page.wait_for(f"{POSITION} > {lost}")
+            noted = sorted(set(await page.evaluate("noted")))
+            assert noted == list(range(noted[0], noted[-1] + 1))
+            await see(page, "none missed", "#missed")
+
+
 async def test_many_streams_and_those_that_come_back_are_one_request():
     with example(*MARKET) as (system, origin):
         async with Browser() as browser, relay(system) as between:
