@@ -81,6 +81,8 @@ POOL_SHARE = 10
 class Peers(Protocol):
     """The other processes of an instance, as far as purges go."""
 
+    unsettled_until: float  # monotonic seconds: of the purges before this process began
+
     def level(self) -> bool:
         """Tell whether every purge that anyone was told of has been applied here."""
 
@@ -149,6 +151,8 @@ class Front:
             config.cache.size, chain=history.leads if history is not None else None
         )
         self.hub.marks = self.store.marks
+        if peers is not None:
+            self.store.marks.unsettled_until = peers.unsettled_until
         self.cache = fetcher.cache = Cache(
             self.store,
             fetcher.ask,

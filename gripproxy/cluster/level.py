@@ -30,7 +30,10 @@ Named = tuple[Purge, frozenset[Tag]]
 
 
 class Page:
-    """A page of memory that the parent writes and all read: the number of the last purge."""
+    """A page of memory that the parent writes and all read.
+
+    In it are the number of the last purge, and how long the purges so far have to settle.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -53,6 +56,15 @@ class Page:
     @word.setter
     def word(self, number: int) -> None:
         self.words[0] = number
+
+    @property
+    def unsettled_until(self) -> float:
+        """Until when the purges so far settle, in seconds of the monotonic clock."""
+        return self.words[1] / 1e9
+
+    def settle(self, until: float) -> None:
+        """Take note that a purge settles until then."""
+        self.words[1] = max(self.words[1], int(until * 1e9))
 
     def close(self) -> None:
         """Give the memory back."""
@@ -89,7 +101,9 @@ class Level:
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._loop = asyncio.get_running_loop()
         self.broken = False
-        # What came before this worker began is about what it never stored.
+        # What came before this worker began is about what it never stored. But its origin may
+        # still answer with what was before.
+        self.unsettled_until = page.unsettled_until
         self.applied = page.word
         self._loop.add_reader(sock.fileno(), self.read)
         self._tell({})

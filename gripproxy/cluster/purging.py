@@ -87,6 +87,8 @@ class Purges:
         data = bytearray()
         for purge, names in purges:
             self._number += 1
+            if purge.settle:
+                self._page.settle(self._loop.time() + purge.settle)
             data += encode(Message.PURGE, self._number, counted, *pack(purge, names))
         for out in list(self._outs.values()):
             self._write(out, bytes(data))

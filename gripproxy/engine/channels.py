@@ -45,7 +45,7 @@ class Holder(Protocol):
 class Channel:
     """The holders of one channel, by kind, in the order they came."""
 
-    __slots__ = ("hinted", "holders", "linger_until", "name")
+    __slots__ = ("gap", "hinted", "holders", "linger_until", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,6 +55,8 @@ class Channel:
             {},
         )
         self.linger_until = 0.0
+        # The id that a position last showed to be missed, with the epoch of that.
+        self.gap: tuple[int, str] | None = None
         self.hinted = 0  # the epoch of the last item that let response holds ask again
 
     def __repr__(self) -> str:

@@ -131,19 +131,32 @@ class Hub:
             missed |= self._missed(subscription)
         return missed
 
-    def missed(self, subscriptions: Iterable[Subscription]) -> bool:
-        """Tell whether a position shows a missed item, before anything is subscribed."""
-        # All are looked at: each last id that differs is forgotten.
-        return sum(map(self._missed, subscriptions)) > 0
+    def missed(
+        self, subscriptions: Iterable[Subscription], *, asked_in: int | None = None
+    ) -> bool:
+        """Tell whether a position shows a missed item, before anything is subscribed.
 
-    def _missed(self, subscription: Subscription) -> bool:
+        `asked_in` is the epoch in which the origin was asked for these, if that is known.
+        """
+        # All are looked at: each last id that differs is forgotten.
+        return sum([self._missed(subscription, asked_in) for subscription in subscriptions]) > 0
+
+    def _missed(self, subscription: Subscription, asked_in: int | None = None) -> bool:
         if subscription.prev_id is None:
             return False
         last = self.last_ids.get(subscription.channel)
+        channel = self.channels.find(subscription.channel)
+        gap = channel.gap if channel is not None else None
+        if last is None and gap is not None and asked_in is not None and asked_in < gap[0]:
+            # Another one has shown the gap meanwhile: its answer is believed the second time, not
+            # one that was asked for before.
+            return subscription.prev_id != gap[1]
         if last is None or last == subscription.prev_id:
             return False
         self.forget_last_id(subscription.channel)
-        self.marks.tick()
+        epoch = self.marks.tick()
+        if channel is not None:
+            channel.gap = epoch, last
         return True
 
     def subscribe(self, holder: Holder, channel: str, *, now: float) -> None:

@@ -216,11 +216,12 @@ class Holder:
         if hold.state is State.OVER:
             return True  # its client had left before it began
         now = self._clock.now()
-        if self._hub.missed(hold.subscriptions.values()):
+        asked_in, origin.asked_in = origin.asked_in, None
+        if self._hub.missed(hold.subscriptions.values(), asked_in=asked_in):
             origin.wants(self._hub.marks.epoch)
             hold.retry(now)
             return True
-        if self._was_hinted(origin, hold):
+        if self._was_hinted(hold, asked_in):
             hold.retry(now)
             return True
         self._hub.keep(hold, now=now)
@@ -228,19 +229,18 @@ class Holder:
         self._access.held(origin, hold.subscriptions)
         return True
 
-    def _was_hinted(self, origin: Origin, hold: ResponseHold) -> bool:
+    def _was_hinted(self, hold: ResponseHold, asked_in: int | None) -> bool:
         """Tell whether a hint came while the origin was being asked again, so once more is due.
 
         A hold that asks is not subscribed. What it is told then may be older than the hint.
         """
-        asked_in, origin.asked_in = origin.asked_in, None
         if asked_in is None:
             return False
         channels = map(self._hub.channels.find, hold.subscriptions)
         hinted = max((channel.hinted for channel in channels if channel), default=0)
         if hinted <= asked_in:
             return False
-        origin.wants(hinted)
+        hold.origin.wants(hinted)
         return True
 
     async def _retry(self, exchange: Exchange, origin: Origin) -> bool:

@@ -223,3 +223,16 @@ def test_what_is_no_item_is_refused(item):
     *others, _ = pack(Purge(), NOTHING)
     with pytest.raises(PacketError, match="not an item"):
         unpack([*others, [item]])
+
+
+async def test_a_worker_begins_with_what_still_settles():
+    page = Page.create()
+    assert page.unsettled_until == 0.0
+    page.settle(102.5)
+    page.settle(101.0)
+    ours, theirs = socket.socketpair()
+    worker = Level(theirs, page, apply=lambda *_: 0, send=lambda _: None, lost=lambda: None)
+    assert worker.unsettled_until == 102.5
+    worker.close()
+    ours.close()
+    page.close()

@@ -309,3 +309,11 @@ async def test_looks_come_by_themselves(stage, monkeypatch):
     stage.send("a")
     while not one.hopeless:
         await asyncio.sleep(0)
+
+
+async def test_how_long_purges_settle_is_told_to_workers_that_come_later(stage):
+    stage.send("a")
+    assert stage.page.unsettled_until == 0.0
+    before = asyncio.get_running_loop().time()
+    stage.purges.send([(Purge(keys=("k",), settle=2.0), NOTHING)])
+    assert before + 2 <= stage.page.unsettled_until <= asyncio.get_running_loop().time() + 2

@@ -417,3 +417,15 @@ def test_a_hint_is_noted_on_its_channel(hub):
     keep(hub, kind=Kind.RESPONSE)
     hub.publish(PublishItem("c", http_response=HttpResponse(action=Action.HINT)), now=NOW)
     assert hub.channels.find("c").hinted == hub.marks.epoch
+
+
+def test_who_was_asked_for_before_a_gap_was_shown_shows_it_too(hub):
+    keep(hub)
+    hub.last_ids.set("c", "1")
+    asked_in = hub.marks.epoch
+    assert hub.missed([sub("0")], asked_in=asked_in)
+    assert hub.last_ids.get("c") is None
+    assert hub.missed([sub("0")], asked_in=asked_in)
+    assert not hub.missed([sub("1")], asked_in=asked_in)
+    assert not hub.missed([sub("0")], asked_in=hub.marks.epoch)
+    assert not hub.missed([sub("0")])

@@ -89,3 +89,25 @@ async def test_a_client_that_leaves_is_forgotten_and_the_origin_told():
     assert world.asked() == ["POST origin:80/left?client=1"]
     await world.publish("news", "it rains")
     assert text_of(client) is None
+
+
+@in_virtual_time
+async def test_two_who_ask_again_at_once_both_find_that_they_missed_an_item():
+    world = World()
+    hold = ("Grip-Hold: response", "Grip-Channel: c; prev-id=0")
+    clients = []
+    for _ in range(2):
+        clients.append(await world.ask("/p"))
+        await world.answer(*hold)
+    watcher = await world.ask("/s")
+    await world.answer("Grip-Hold: stream", "Grip-Channel: c")
+    await world.publish("c", action=Action.HINT, no_seq=True, id="x", prev_id="0")
+    world.asked()
+    await world.publish("c", "one", id="1", prev_id="0")
+    await world.answer(*hold)
+    await world.answer(*hold)
+    assert world.asked() == ["GET origin:80/p, Grip-Last: c; last-id=0"] * 2
+    for client in clients:
+        await world.answer(body="one")
+        assert client.answered.body == b"one"
+    assert watcher.heard()
