@@ -219,6 +219,7 @@ class Gripproxy(System):
         # a route with `cache` has costs of its own, which the other scenarios do not ask about
         cached = ["*,path_beg=/%s,cache %s" % (x, origin) for x in CACHED] if self.cached else []
         (d / "routes").write_text("".join(cached) + "* " + origin)
+        history = 10000 if self.cached else 0  # likewise
         (d / "gripproxy.conf").write_text(f"""[global]
 rundir={d}/run
 ipc_prefix=b-
@@ -245,6 +246,7 @@ message_wait=5000
 id_cache_ttl=60
 connection_subscription_max=20
 subscription_linger=60
+history_items={history}
 
 [cache]
 size=2000000000
