@@ -13,6 +13,8 @@ from enum import Enum
 
 # Tags that live only because a flight might turn out to carry them.
 ORPHANS_MAX = 65_536
+# Of those that have settled so many are let go at once.
+SETTLED_AT_ONCE = 1000
 
 TagName = tuple[str, bytes]
 
@@ -69,10 +71,17 @@ class Marks:
         self.unsettled_until = 0.0  # the latest settle time that was dropped
         self._tags: dict[TagName, Tag] = {}
         self._orphans: OrderedDict[TagName, Tag] = OrderedDict()
-        self._unknown: dict[object, int] = {}  # flights whose tags are not known, with `began`
+        self._settling: OrderedDict[TagName, Tag] = OrderedDict()  # orphans, in any case kept
+        # Flights whose tags are not known, with the monotonic seconds in which they were asked.
+        self._unknown: dict[object, float] = {}
 
     def __len__(self) -> int:
-        return len(self._tags) + len(self._orphans)
+        return len(self._tags) + len(self._orphans) + len(self._settling)
+
+    @property
+    def carried(self) -> int:
+        """How many tags something carries."""
+        return len(self._tags)
 
     def tick(self) -> int:
         """Begin a new epoch, and return it."""
@@ -81,20 +90,25 @@ class Marks:
 
     # Flights whose tags are not known yet: a mark of any tag may be about them
 
-    def flight_begins(self, flight: object) -> int:
+    def flight_begins(self, flight: object, *, now: float = 0.0) -> int:
         """Take note of a flight, before its origin is asked; return the epoch it began in."""
-        self._unknown[flight] = self.epoch
+        self._unknown[flight] = now
         return self.epoch
 
     def flight_known(self, flight: object) -> None:
         """Take note that a flight's tags are known, or that it is over."""
         if self._unknown.pop(flight, None) is not None and not self._unknown:
-            self._drop_orphans()
+            self._orphans.clear()
 
-    def _drop_orphans(self) -> None:
-        for name, tag in list(self._orphans.items()):
-            if tag.settle_until == 0.0:
-                del self._orphans[name]
+    def settle(self, now: float) -> None:
+        """Let go of some tags that have settled and that nothing carries, the oldest first."""
+        # What was asked for before the end of that may yet turn out to carry it.
+        end = min(now, next(iter(self._unknown.values()), now))
+        for _ in range(min(len(self._settling), SETTLED_AT_ONCE)):
+            name, tag = next(iter(self._settling.items()))
+            if tag.settle_until > end:
+                return
+            del self._settling[name]
 
     # Tags
 
@@ -104,7 +118,8 @@ class Marks:
         for name in names:
             tag = self._tags.get(name)
             if tag is None:
-                tag = self._orphans.pop(name, None) or Tag(name)
+                tag = self._orphaned(name) or Tag(name)
+                self._forget(name)
                 self._tags[name] = tag
             tag.entries[by] = None
             found.append(tag)
@@ -121,7 +136,14 @@ class Marks:
 
     def find(self, name: TagName) -> Tag | None:
         """Return a tag that anything depends on."""
-        return self._tags.get(name) or self._orphans.get(name)
+        return self._tags.get(name) or self._orphaned(name)
+
+    def _orphaned(self, name: TagName) -> Tag | None:
+        return self._orphans.get(name) or self._settling.get(name)
+
+    def _forget(self, name: TagName) -> None:
+        self._orphans.pop(name, None)
+        self._settling.pop(name, None)
 
     def mark(
         self,
@@ -138,14 +160,13 @@ class Marks:
         epoch = self.tick()
         carried = []
         for name in names:
-            tag = self._marked(name, settle=settle_until > 0.0)
+            tag = self._marked(name, settle_until=settle_until)
             if tag is None:
                 continue
             if kind is Mark.HARD:
                 tag.hard = epoch
             else:
                 tag.soft, tag.soft_at = epoch, at
-            tag.settle_until = max(tag.settle_until, settle_until)
             if tag.entries:
                 carried.append(tag)
         return carried
@@ -165,7 +186,7 @@ class Marks:
         # hot: one a publish; where nothing is stored there is nothing to mark (bench/scenarios.py,
         # ingest-zmq: 0.5 us an item).
         if self._tags or self._unknown:
-            tag = self._marked(("chan", channel.encode("utf-8", "replace")), settle=False)
+            tag = self._marked(("chan", channel.encode("utf-8", "replace")))
             if tag is not None:
                 tag.moved = epoch
                 tag.moved_id = item_id
@@ -175,24 +196,26 @@ class Marks:
         """Take note that any channel may have moved: what is known of them is void."""
         self.all.moved = self.tick()
 
-    def _marked(self, name: TagName, *, settle: bool) -> Tag | None:
+    def _marked(self, name: TagName, *, settle_until: float = 0.0) -> Tag | None:
         """Return the tag that a mark is to be kept on, None if nothing can depend on it."""
         tag = self._tags.get(name)
-        if tag is not None:
-            return tag
-        tag = self._orphans.get(name)
         if tag is None:
-            if not (self._unknown or settle):
-                return None
-            tag = Tag(name)
-        self._orphan(tag)
+            tag = self._orphaned(name)
+            if tag is None:
+                if not (self._unknown or settle_until):
+                    return None
+                tag = Tag(name)
+            tag.settle_until = max(tag.settle_until, settle_until)
+            self._orphan(tag)
+        tag.settle_until = max(tag.settle_until, settle_until)
         return tag
 
     def _orphan(self, tag: Tag) -> None:
-        self._orphans[tag.name] = tag
-        self._orphans.move_to_end(tag.name)
-        while len(self._orphans) > ORPHANS_MAX:
-            _, oldest = self._orphans.popitem(last=False)
+        self._forget(tag.name)
+        kept = self._settling if tag.settle_until else self._orphans
+        kept[tag.name] = tag
+        while len(self._orphans) + len(self._settling) > ORPHANS_MAX:
+            _, oldest = (self._orphans or self._settling).popitem(last=False)
             # What was not asked for after this mark cannot be believed any more.
             self.forgotten = max(self.forgotten, oldest.last)
             self.unsettled_until = max(self.unsettled_until, oldest.settle_until)

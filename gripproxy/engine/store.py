@@ -9,6 +9,7 @@ new ones. Memory is bounded by bytes; least recently used go first.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from gripproxy.engine.marks import Mark, Marks, Tag, TagName
@@ -20,9 +21,12 @@ Key = tuple[object, ...]
 Facts = TypeVar("Facts")
 
 VARIANTS_MAX = 100
-# What an entry takes beside its body and fields: objects, index, each tag's reference.
-ENTRY_BYTES = 1200
-TAG_BYTES = 120
+# What an entry takes beside its body: objects and index, each field, each reference to a tag; and
+# what a tag takes. Measured: tests/wire/test_cache_memory.py.
+ENTRY_BYTES = 2000
+FIELD_BYTES = 190
+REFERENCE_BYTES = 75
+TAG_BYTES = 430
 # Responses that turned out not to be shareable are remembered so long, and so many.
 ALONE_SECONDS = 120.0
 ALONE_MAX = 10_000
@@ -91,12 +95,13 @@ class Entry(Generic[Facts]):
 class Flight(Generic[Facts]):
     """A request that is with the origin on behalf of the cache."""
 
-    __slots__ = ("asked_at", "began", "hold", "key", "tags")
+    __slots__ = ("asked_at", "began", "forgotten", "hold", "key", "tags")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.began = 0
         self.asked_at = 0.0  # monotonic seconds
+        self.forgotten = False  # whether marks after its beginning were dropped meanwhile
         self.tags: tuple[Tag, ...] | None = None  # None: not known yet
         self.hold: HoldFacts | None = None
 
@@ -133,13 +138,18 @@ class Store(Generic[Facts]):
         self._entries: OrderedDict[Entry[Facts], None] = OrderedDict()
         self._resources: dict[Key, list[Entry[Facts]]] = {}
         self._alone: OrderedDict[Key, float] = OrderedDict()
-        self._sweeping: list[Tag] = []
+        self._sweeping: dict[Tag, int] = {}  # how many of its entries are to be looked at
         self._sweep_all = False
         self._purged = 0
         self._evicted = 0
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """How many bytes stored responses take, with their tags."""
+        return self._size + self.marks.carried * TAG_BYTES
 
     # Finding
 
@@ -254,7 +264,7 @@ class Store(Generic[Facts]):
 
     def begin(self, flight: Flight[Facts], *, now: float = 0.0) -> None:
         """Take note that an origin is about to be asked."""
-        flight.began = self.marks.flight_begins(flight)
+        flight.began = self.marks.flight_begins(flight, now=now)
         flight.asked_at = now
 
     def known(
@@ -264,11 +274,12 @@ class Store(Generic[Facts]):
         flight.tags = self.marks.refer(names, flight)
         flight.hold = hold
         if flight.began < self.marks.forgotten:
-            flight.began = -1  # older than every mark
+            flight.forgotten = True
         self.marks.flight_known(flight)
 
     def over(self, flight: Flight[Facts], *, now: float) -> None:
         """Take note that a flight is over."""
+        self.marks.settle(now)
         self.marks.flight_known(flight)
         if flight.tags:
             self.marks.release(flight.tags, flight, now=now)
@@ -277,7 +288,7 @@ class Store(Generic[Facts]):
         """Tell whether what a flight brings may be believed by all who wait for it."""
         if flight.tags is None:
             return flight.began >= max(self.marks.all.hard, self.marks.forgotten)
-        if self.is_dead(flight.began, flight.tags, flight.hold):
+        if flight.forgotten or self.is_dead(flight.began, flight.tags, flight.hold):
             return False
         if soft and self.is_softly_purged(flight.began, flight.tags):
             return False
@@ -340,7 +351,7 @@ class Store(Generic[Facts]):
         return entry in self._entries and not self.is_dead(entry.began, entry.tags, entry.hold)
 
     def _shrink(self, now: float) -> None:
-        while self._size > self._limit and self._entries:
+        while self.size > self._limit and self._entries:
             self._drop(next(iter(self._entries)), now=now)
             self._evicted += 1
 
@@ -378,6 +389,7 @@ class Store(Generic[Facts]):
         The cost is that of the names, however many responses carry them; these are dropped
         later, a few at a time, by `sweep`.
         """
+        self.marks.settle(now)
         kind = Mark.SOFT if purge.soft else Mark.HARD
         settle_until = now + purge.settle if purge.settle else 0.0
         count = 0
@@ -388,7 +400,7 @@ class Store(Generic[Facts]):
             self.marks.mark_all(kind, settle_until=settle_until, at=wall)
             count = len(self._entries)
         if kind is Mark.HARD:
-            self._sweeping += carried
+            self._sweeping |= {tag: len(tag.entries) for tag in carried}
             self._sweep_all = self._sweep_all or purge.everything
         self._purged += count
         return count
@@ -398,7 +410,7 @@ class Store(Generic[Facts]):
         carried = self.marks.mark([("item", channel.encode("utf-8", "replace"))], Mark.HARD)
         for tag in carried:
             tag.hard_id = item_id
-        self._sweeping += carried
+        self._sweeping |= {tag: len(tag.entries) for tag in carried}
         count = sum(len(tag.entries) for tag in carried)
         self._purged += count
         return count
@@ -411,12 +423,17 @@ class Store(Generic[Facts]):
             if not oldest or not self._is_swept(oldest[0]):
                 self._sweep_all = False
         while self._sweeping and budget > 0:
-            tag = self._sweeping[-1]
-            some = self._first(tag.entries, budget)
-            dropped = self._sweep_some(some, now)
-            budget -= max(1, len(some))
-            if not dropped:
-                self._sweeping.pop()
+            tag, left = self._sweeping.popitem()
+            looked = min(left, budget, len(tag.entries))
+            for one in list(islice(tag.entries, looked)):
+                if isinstance(one, Entry) and self._is_swept(one):
+                    self._drop(one, now=now)
+                else:  # the others come first from now on
+                    del tag.entries[one]
+                    tag.entries[one] = None
+            budget -= max(1, looked)
+            if left > looked > 0:
+                self._sweeping[tag] = left - looked
         return bool(self._sweeping or self._sweep_all)
 
     def _sweep_some(self, entries: list[Entry[Facts]], now: float) -> int:
@@ -444,7 +461,7 @@ class Store(Generic[Facts]):
         """Return how much is stored, and what became of it."""
         return Statistics(
             entries=len(self._entries),
-            size=self._size,
+            size=self.size,
             limit=self._limit,
             tags=len(self.marks),
             purged=self._purged,
@@ -458,7 +475,5 @@ def _no_chain(_channel: str, _after: str, _last: str) -> bool:
 
 
 def _size_of(entry: Entry[Facts], tags: int) -> int:
-    fields = sum(
-        len(field.text) + len(value) + 120 for field, value in entry.response.headers.fields
-    )
-    return len(entry.body) + fields + ENTRY_BYTES + tags * TAG_BYTES
+    fields = sum(len(value) + FIELD_BYTES for _, value in entry.response.headers.fields)
+    return len(entry.body) + fields + ENTRY_BYTES + tags * REFERENCE_BYTES

@@ -355,6 +355,8 @@ class Cache:
             leads, found = True, None
         finally:
             flight.waiting -= 1
+            if flight.over.is_set() and not flight.waiting:
+                self._let_go(flight)
             if isinstance(flight.body, FlightBody):
                 flight.body.look_for_readers()
         if found is not None:
@@ -492,8 +494,12 @@ class Cache:
             raise
 
     def _end(self, flight: _Flight) -> None:
-        """Take a flight out: nobody joins it any more, its tags are let go."""
-        self._store.over(flight.mark, now=self._clock.now())
+        """Take a flight out: nobody joins it any more.
+
+        Its tags are let go when nobody waits who has yet to find out whether he may have it.
+        """
+        if not flight.waiting:
+            self._let_go(flight)
         flights = self._flights.get(flight.mark.key)
         if flights is not None and flight in flights:
             flights.remove(flight)
@@ -501,6 +507,9 @@ class Cache:
                 del self._flights[flight.mark.key]
         flight.known.set()
         flight.over.set()
+
+    def _let_go(self, flight: _Flight) -> None:
+        self._store.over(flight.mark, now=self._clock.now())
 
     async def _land(self, flight: _Flight, ask: Ask, entry: Entry[Facts] | None) -> None:
         """Ask the origin; make known what has come; store it at its end."""
@@ -640,14 +649,23 @@ class Cache:
                 hold=landing.hold,
             )
             replaced = reuse.replaced(self._store.variants(flight.mark.key), facts)
-            self._store.put(
-                entry,
-                landing.names,
-                replaced,
-                now=self._clock.now(),
-                asked_at=flight.mark.asked_at,
-            )
+            if facts.status not in reuse.FAILURES or not any(map(self._helps_out, replaced)):
+                self._store.put(
+                    entry,
+                    landing.names,
+                    replaced,
+                    now=self._clock.now(),
+                    asked_at=flight.mark.asked_at,
+                )
         self._end(flight)
+
+    def _helps_out(self, entry: Entry[Facts]) -> bool:
+        """Tell whether a stored response is used while the origin fails, and so stays."""
+        purged_at = self._store.softly_purged_at(entry.began, entry.tags)
+        until = entry.facts.fresh_until
+        end = until if purged_at is None else min(until, purged_at)
+        lasts = self._clock.wall() < end + entry.facts.stale_if_error
+        return lasts and self._store.is_stored(entry)
 
 
 @dataclass(slots=True, eq=False)

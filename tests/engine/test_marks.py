@@ -110,8 +110,29 @@ def test_a_storm_of_invented_keys_costs_belief_not_memory(monkeypatch):
         settle = 30.0 if number == 0 else 0.0
         marks.mark([("key", b"%d" % number)], Mark.HARD, settle_until=settle)
     assert len(marks) == 10
-    assert marks.forgotten == 90
-    assert marks.unsettled_until == 30.0
+    assert marks.forgotten == 91  # what settles goes last
+    assert marks.unsettled_until == 0.0
+    for number in range(20):
+        marks.mark([("key", b"settles %d" % number)], Mark.HARD, settle_until=40.0 + number)
+    assert len(marks) == 10
+    assert marks.unsettled_until == 49.0
+
+
+def test_what_has_settled_goes_unless_a_flight_may_carry_it():
+    marks = Marks()
+    marks.mark([A], Mark.HARD, settle_until=5.0)
+    marks.mark([B], Mark.HARD, settle_until=9.0)
+    marks.settle(4.0)
+    assert len(marks) == 2
+    marks.settle(6.0)
+    assert (marks.find(A), len(marks)) == (None, 1)
+    marks.flight_begins("asked while it settles", now=8.9)
+    marks.settle(10.0)
+    assert marks.find(B) is not None
+    marks.flight_begins("asked later", now=9.5)
+    marks.flight_known("asked while it settles")
+    marks.settle(10.0)
+    assert len(marks) == 0
 
 
 def test_a_tag_tells_what_it_is():

@@ -765,16 +765,33 @@ INSTRUCT = b'{"hold": {"mode": "stream", "channels": [{"name": "c", "prev-id": "
 JSON = ("Content-Type: application/grip-instruct", "Cache-Control: max-age=60")
 
 
+@pytest.mark.parametrize("response", [plain(b"x", *HOLD), plain(INSTRUCT, *JSON)])
+async def test_a_hold_is_stored_and_shared_as_it_was_sent(play, response):
+    subs = replace(ROUTE, targets=(replace(TARGET, subs=("s",)),))
+    first, second = await play.ask(route=subs), await play.ask(route=subs)
+    await play.answer(replace(response))
+    third = await play.ask(route=subs)
+    assert first.got.body == second.got.body == third.got.body == response.body
+    assert third.got.hit
+    play.store.marks.move("s", "1")
+    assert (await play.ask(route=subs)).waits
+
+
 @pytest.mark.parametrize(
     "response",
     [
-        plain(b"x", *HOLD),
-        plain(INSTRUCT, *JSON),
+        plain(
+            b"x",
+            "Grip-Hold: stream",
+            "Grip-Channel: c",
+            "Last-Modified: Tue, 14 Nov 2023 00:00:00 GMT",
+        ),
         plain(b"{", *JSON),
         plain(b"x" * 200_000, *JSON),
     ],
+    ids=["not explicit", "broken", "too large"],
 )
-async def test_a_hold_is_its_leaders_own(play, response):
+async def test_other_holds_are_their_leaders_own(play, response):
     subs = replace(ROUTE, targets=(replace(TARGET, subs=("s",)),))
     first, second = await play.ask(route=subs), await play.ask(route=subs)
     await play.answer(replace(response))

@@ -359,14 +359,12 @@ def test_only_a_failure_of_the_origin_is_answered_with_what_is_stale(system, sta
 LASTING_FAILURE = ("Cache-Control: max-age=60", "Content-Type: text/plain")
 
 
-@pytest.mark.xfail(strict=True, reason="a failure that may be stored is put before it is judged")
 def test_a_failure_does_not_take_the_place_of_what_may_be_stale(system, stage, host):
     bad = reply("503 Bad", *LASTING_FAILURE, body="bad")
     stage.answer(good(1, ON_ERROR, *STALE), bad)
     assert [body(system, host), body(system, host)] == ["version 1", "version 1"]
 
 
-@pytest.mark.xfail(strict=True, reason="the same, at the end of a body that comes later")
 def test_a_failure_that_comes_in_parts_does_not_take_its_place_either(system, stage, host):
     begun = reply("503 Bad", *LASTING_FAILURE, "Content-Length: 3")
     stage.answer(good(1, ON_ERROR, *STALE), in_two(stage, begun, b"bad"))
@@ -505,7 +503,6 @@ def test_a_storm_of_purges_takes_its_place_from_what_hangs(system, stage, host):
     assert len(stage.requests) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="a flight whose epoch is forgotten no longer has one")
 def test_those_who_waited_before_a_storm_of_purges_need_not_ask_again(system, stage, host):
     stage.answer(stage.late(good(1)), good(2))
     with waiters(system, stage, host) as clients:
