@@ -13,8 +13,8 @@ from gripproxy.protocol.messages import Receiver, Response, Source
 
 # Bytes that one step may make; the rest stays coded until it is asked for.
 STEP = 65536
-# One byte more than an instruct's body may have: enough to see that it is too large.
-WHOLE_MAX = 1_000_001
+# A body that is here is decoded at once up to this, and as it is taken beyond it.
+WHOLE_MAX = 1_000_000
 
 # Window bits, and the format that they stand for in zlib.
 _GZIP = 31
@@ -40,22 +40,50 @@ def decoded(response: Response) -> Response:
         return response
     if len(codings) > 1 or codings[0] not in _CODINGS:
         raise InstructError(_UNSUPPORTED)
-    inflater = _Inflater(_CODINGS[codings[0]])
-    if isinstance(response.body, bytes):
-        response.body = _whole(inflater, response.body)
-        response.length = len(response.body)
+    window, body = _CODINGS[codings[0]], response.body
+    content = _whole(window, body) if isinstance(body, bytes) else None
+    if content is not None:
+        response.body = content
+        response.length = len(content)
     else:
-        response.body = _Decoding(response.body, inflater)
+        source = _Here(body) if isinstance(body, bytes) else body
+        response.body = _Decoding(source, _Inflater(window))
         response.length = None
     return response
 
 
-def _whole(inflater: "_Inflater", body: bytes) -> bytes:
+def _whole(window: int, body: bytes) -> bytes | None:
+    """Return the content of a body that is here, None if it is large."""
+    inflater = _Inflater(window)
     inflater.feed(body)
-    content = inflater.take(WHOLE_MAX)
-    if len(content) < WHOLE_MAX and not inflater.intact:
+    content = inflater.take(WHOLE_MAX + 1)
+    if len(content) > WHOLE_MAX:
+        return None
+    if not inflater.intact:
         raise InstructError(_UNSUPPORTED)
     return content
+
+
+class _Here:
+    """A body that is here, as a `Source`."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def start(self, receiver: Receiver) -> None:
+        receiver.body_piece(self._body)
+        receiver.body_end(None)
+
+    def pause(self) -> None:
+        """All of it has been handed out."""
+
+    def resume(self) -> None:
+        """All of it has been handed out."""
+
+    def abandon(self) -> None:
+        """Nothing more comes."""
 
 
 class _Inflater:

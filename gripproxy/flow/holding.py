@@ -140,7 +140,7 @@ class Holder:
     ) -> bool:
         position = response.position if isinstance(response, Resumed) else None
         response = decoded(response)
-        if instruct.streams(response) and not isinstance(response.body, bytes):
+        if instruct.streams(response):
             asked = instruct.read_head(response)
         else:
             asked = instruct.read(response, await collect(response.body, KEPT_MAX))

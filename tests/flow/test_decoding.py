@@ -115,14 +115,40 @@ def test_what_lies_behind_coded_content_is_dropped():
 
 def test_a_small_body_does_not_become_a_large_one():
     bomb = gzip.compress(b"x" * 50_000_000)
+    receiver = FakeReceiver()
     tracemalloc.start()
     try:
         got = decoded(response("gzip", bomb))
+        receiver._source = got.body
+        got.body.start(receiver)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(got.body) == WHOLE_MAX
+    assert (len(receiver.content), got.length) == (STEP, None)
     assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("size", [WHOLE_MAX, WHOLE_MAX + 1, 3 * WHOLE_MAX])
+def test_nothing_of_large_content_is_lost(size):
+    content = b"x" * size
+    body = decoded(response("gzip", gzip.compress(content))).body
+    if not isinstance(body, bytes):
+        receiver = FakeReceiver(body)
+        body.start(receiver)
+        while receiver.end is None:
+            body.resume()
+        assert receiver.end == "whole"
+        body = receiver.content
+    assert body == content
+
+
+def test_large_content_may_be_left_half_taken():
+    body = decoded(response("gzip", gzip.compress(b"x" * (WHOLE_MAX + 1)))).body
+    receiver = FakeReceiver(body)
+    body.start(receiver)
+    body.abandon()
+    body.resume()
+    assert (len(receiver.content), receiver.end) == (STEP, None)
 
 
 # Bodies that flow

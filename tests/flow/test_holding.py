@@ -1,5 +1,7 @@
 """From an instruct to the last byte of a held request."""
 
+import gzip
+
 import pytest
 
 from gripproxy.errors import ClientGoneError, ConnectError, ExchangeError
@@ -386,6 +388,20 @@ async def test_a_drain_lets_the_first_body_be_finished():
     await world.wait()
     assert client.heard() == ["END"]
     assert client.over
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("size", [KEPT_MAX + 1, 20 * KEPT_MAX])
+@in_virtual_time
+async def test_a_first_body_that_is_here_may_be_as_large(coding, size):
+    world = World()
+    client = await world.ask("/stream")
+    body = b"x" * size
+    packed = gzip.compress(body) if coding == "gzip" else body
+    await world.answer(*STREAM, f"Content-Encoding: {coding}", body=packed)
+    assert "".join(client.heard()) == body.decode()
+    await world.publish("c", "one")
+    assert client.heard() == ["one"]
 
 
 @in_virtual_time
