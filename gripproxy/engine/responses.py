@@ -116,11 +116,11 @@ class ResponseHold:
     def _deliver_filtered(
         self, delivery: Delivery, response: HttpResponse, subscription: Subscription, now: float
     ) -> None:
+        failure = None
         try:
             body = self._body(response)
         except PatchError as error:
-            self._patch_failed(error, now)
-            return
+            failure, body = error, b""
         passage = pass_filters(
             self,
             subscription,
@@ -129,6 +129,9 @@ class ResponseHold:
             response.content_filters,
             debug=self.origin.debug,
         )
+        if failure is not None and (passage.halted is not None or passage.content is not None):
+            self._patch_failed(failure, now)  # it is for this client
+            return
         if passage.odd:
             self._home.notices.odd_content(self.route, passage.odd)
         self._passed(passage, delivery, response, subscription, now)

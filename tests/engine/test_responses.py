@@ -511,6 +511,22 @@ def test_a_patch_that_fails_is_an_error(debug, text, names):
     assert play.answered == (502, text)
 
 
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [
+        (("skip-self",), {"meta": {"sender": "me"}}),
+        ((), {"content_filters": ("build-id",)}),
+        (("var-subst",), {"content_filters": ()}),
+    ],
+)
+def test_one_that_fails_for_others_is_nothing(names, how):
+    play = Play(at("1", *names), meta={"user": "me"})
+    patch = ({"op": "remove", "path": "/no"},)
+    play.publish(None, item_id="2", prev_id="1", body_patch=patch, **how)
+    assert play.answered is None
+    assert play.hold.state is State.HOLDING
+
+
 # What an answer is made of
 
 
