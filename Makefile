@@ -10,6 +10,11 @@ REPS ?= 3
 PIN ?= pinned
 BENCH ?=
 
+# Purges: how long to look for an order of events that breaks what is guaranteed.
+SEED ?= 1
+SOAK ?=
+export SEED
+
 # Stamps: the environment is made once, and again when its inputs change.
 PROGRAM := .venv/.program
 TOOLS := .venv/.tools
@@ -17,7 +22,7 @@ INPUTS := pyproject.toml scripts/virtual-environment
 
 .DEFAULT_GOAL := check
 .PHONY: check demo test cache-tests soak-cache setup format format-check lint types layers spell \
-	unit stories wire cover bench docs clean help
+	unit stories wire cover bench soak-purge docs clean help
 
 check: format-check lint layers types spell cache-tests test  ## everything that CI checks
 
@@ -84,6 +89,9 @@ bench: $(PROGRAM)  ## measure beside the peers: SYSTEMS= SCENARIOS= REPS= PIN= B
 	scripts/system-packages bench
 	$(BIN)/python bench/bench.py --systems $(SYSTEMS) --scenarios $(SCENARIOS) --reps $(REPS) \
 		--pin $(PIN) --out bench/build/rows.jsonl --table bench/build/table.md $(BENCH)
+
+soak-purge: $(TOOLS)  ## a million interleavings of requests and purges; SEED= SOAK="--seconds 300"
+	$(BIN)/python scripts/soak_purge.py $(SOAK)
 
 docs: $(TOOLS)  ## config/gripproxy.conf and the reference, printed from the tables; then the links
 	$(BIN)/python scripts/print_docs.py

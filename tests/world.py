@@ -42,13 +42,20 @@ class World:
     """Everything between clients and an origin."""
 
     def __init__(
-        self, *routes, update_on_first=False, linger=60.0, history=0, cookies="safe", **settings
+        self,
+        *routes,
+        update_on_first=False,
+        linger=60.0,
+        history=0,
+        cookies="safe",
+        origin=None,
+        **settings,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.clock = LoopClock()
         self.tasks = LoopTasks()
         self.notices = FakeNotices()
-        self.origin = FakeOrigin()
+        self.origin = origin or FakeOrigin()
         self.lines: list[str] = []
         alarm = Alarm(loop, self._ring)
         channels = Channels(
