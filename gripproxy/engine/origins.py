@@ -64,7 +64,9 @@ class Origin:
 
     `request` is as the client sent it, its body bytes. `last` is what goes out as `Grip-Last`.
     `dress` makes an answer fit the request: CORS, JSON-P. `floor` is the epoch of the latest event
-    that made it ask again (`engine.marks`), 0 for none: no answer older than that counts.
+    that made it ask again (`engine.marks`), 0 for none: no answer older than that counts. `shared`
+    is what its answer depended on beside the URI and the positions, if a cache let others have it,
+    too; None if it was for this client alone.
     """
 
     request: Request
@@ -78,6 +80,7 @@ class Origin:
     gone: bytes | None = None  # the absolute URI to call when the request is over
     retries: tuple[float, ...] = ()  # when it was sent again, as far as that matters
     floor: int = 0
+    shared: object = None
     asked_in: int | None = None  # the epoch in which it was sent again, until it is answered
 
     def wants(self, epoch: int) -> None:

@@ -245,12 +245,12 @@ class ResponseHold:
             self._home.updates.add(self, _UPDATE_KEY, now=now, request=self._shared_request())
 
     def _shared_request(self) -> object:
-        """Return what stands for its request where a cache lets equal ones be made once."""
-        request = self.origin.request
-        if not self.route.cache or request.method != b"GET":
+        """Return what stands for its request, if equal ones are made once."""
+        origin = self.origin
+        if origin.shared is None:
             return None
-        positions = {s.channel: s.prev_id for s in self.subscriptions.values()}
-        return request.scheme, request.authority, request.target, frozenset(positions.items())
+        positions = frozenset((s.channel, s.prev_id) for s in self.subscriptions.values())
+        return origin.route.id, origin.request.uri, origin.shared, positions
 
     def update_turn(self, now: float) -> None:
         """Ask the origin again: its turn has come."""

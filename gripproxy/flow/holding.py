@@ -40,8 +40,10 @@ from gripproxy.flow.ports import Clock, Exchange, Tasks
 from gripproxy.flow.resuming import Resumed, resumed
 from gripproxy.flow.sharing import Sharing
 from gripproxy.protocol import answers, forwarding, instruct, links, positions
-from gripproxy.protocol.caching import serving
+from gripproxy.protocol.caching import report, serving, variants
+from gripproxy.protocol.caching.variants import Variant
 from gripproxy.protocol.forwarding import Forwarder
+from gripproxy.protocol.headers import Headers
 from gripproxy.protocol.instruct import Instruct
 from gripproxy.protocol.messages import Response
 from gripproxy.protocol.routes import Target
@@ -146,6 +148,7 @@ class Holder:
             asked = instruct.read(response, await collect(response.body, KEPT_MAX))
         if origin.route.cache and (asked.mode is not None or asked.next is not None):
             asked.response.headers = serving.held(asked.response.headers)
+            origin.shared = _variant(origin.request.headers, response.headers)
         if position is not None:
             asked = resumed(asked, position)
         await self._keep_request(origin)
@@ -383,3 +386,9 @@ class Holder:
             status = response.status
             abandon(response.body)
         self._access.made(b"POST", uri, origin.route, status, 0)
+
+
+def _variant(request: Headers, response: Headers) -> Variant | None:
+    """Return the variant of a cache's answer, None if it is for nobody else."""
+    names = variants.names(response) if report.is_shared(response) else None
+    return None if names is None else variants.of(names, request)

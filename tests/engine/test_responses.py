@@ -396,6 +396,15 @@ def test_an_update_whose_turn_comes_late_is_nothing(play):
     assert not play.asked
 
 
+@pytest.mark.parametrize(("shared", "asked"), [("variant", 150), (None, 100)])
+def test_requests_that_are_made_once_for_all_count_once(play, shared, asked):
+    play.origin.shared = shared
+    for _ in range(150):
+        hold = ResponseHold(play.hub, FakeSink(), play.origin, a_default(), {}, {"c": at("1")})
+        hold.recover(NOW)
+    assert len(play.hub.updates.due(NOW + 0.1)) == asked
+
+
 def test_one_that_waits_is_not_updated_once_more(play):
     play.hub.recover(now=NOW)
     play.hold.update(NOW)

@@ -319,6 +319,24 @@ async def test_a_request_is_sent_again_ten_times_a_second_at_most():
 # Streams
 
 
+@pytest.mark.parametrize(
+    ("control", "vary", "waiting"),
+    [("max-age=60", "Accept", 0), ("max-age=60", "Cookie", 50), ("private", "Accept", 50)],
+)
+@in_virtual_time
+async def test_polls_that_a_cache_makes_one_of_ask_again_together(control, vary, waiting):
+    world = World(a_route(cache=True))
+    told = (*POLL, f"Cache-Control: public, {control}", f"Vary: {vary}", "Grip-Expose-Headers: X")
+    for number in range(150):
+        await world.ask("/poll", f"Cookie: user={number}")
+        if world.asked():
+            await world.answer(*told)
+    world.hub.recover(now=world.clock.now())
+    assert world.hub.statistics().waiting_updates == 150
+    await world.wait(0.1)
+    assert world.hub.statistics().waiting_updates == waiting
+
+
 @in_virtual_time
 async def test_a_stream_has_its_lines_when_its_first_body_is_out():
     world, body = World(), FakeSource()

@@ -8,7 +8,7 @@ from typing import Final
 
 from gripproxy.protocol.caching.demands import Forward
 from gripproxy.protocol.caching.storing import Refusal
-from gripproxy.protocol.headers import Field, name
+from gripproxy.protocol.headers import Field, Headers, name
 
 _STATUS: Final = name(b"Cache-Status")
 _AGE: Final = name(b"Age")
@@ -49,3 +49,9 @@ def forwarded(
     if refusal is not None:
         told.append(b"detail=" + refusal.value)
     return _STATUS, b"; ".join(told)
+
+
+def is_shared(headers: Headers) -> bool:
+    """Tell whether a response with this field of ours is for others, too."""
+    told = headers.get_all(b"cache-status")
+    return bool(told) and (b"; hit;" in told[-1] or b"; stored" in told[-1])

@@ -5,6 +5,7 @@ import pytest
 from gripproxy.protocol.caching import report
 from gripproxy.protocol.caching.demands import Forward
 from gripproxy.protocol.caching.storing import Refusal
+from gripproxy.protocol.headers import Headers
 
 
 def told(field):
@@ -46,3 +47,22 @@ def test_an_age_is_a_number_of_seconds():
 )
 def test_what_went_to_the_origin_tells_why_and_what_became_of_it(why, more, value):
     assert told(report.forwarded(why, **more)) == (b"Cache-Status", value)
+
+
+@pytest.mark.parametrize(
+    ("field", "shared"),
+    [
+        (report.hit(12), True),
+        (report.forwarded(Forward.URI_MISS, stored=True), True),
+        (report.forwarded(Forward.STALE, stored=True, collapsed=True), True),
+        (report.forwarded(Forward.URI_MISS, refusal=Refusal.PRIVATE), False),
+        (report.forwarded(Forward.URI_MISS, collapsed=False), False),
+    ],
+)
+def test_what_was_stored_is_for_others_too(field, shared):
+    origins_own = (field[0], b"inner; hit; ttl=1")
+    assert report.is_shared(Headers.of([origins_own, field], 0)) is shared
+
+
+def test_what_was_in_no_cache_is_for_one():
+    assert not report.is_shared(Headers())
