@@ -33,7 +33,6 @@ from tests.world import World, a_response
 ROUTE = a_route(cache=True)
 PURGING_ROUTE = a_route(cache=True, purge_channel=True)
 HISTORY = 8
-DOWN = ConnectError("connection_refused", "down")
 
 
 class Violation(AssertionError):  # noqa: N818
@@ -505,8 +504,7 @@ class Model:
 
     def _answer(self, asked, kind):
         if kind == "down":
-            outcome = DOWN
-            asked.reply.set_exception(outcome)
+            asked.reply.set_exception(ConnectError("connection_refused", "down"))
             return
         if asked.method == b"POST":
             self.raise_versions([asked.path])
