@@ -51,6 +51,7 @@ class Control:
         handler = config.handler
         self._loop = asyncio.get_running_loop()
         self._throttle = Throttle()
+        self._minute = Throttle(60.0)
         self._clock = clock
         self._operations = operations
         self._metrics = metrics
@@ -179,9 +180,8 @@ class Control:
             log.warning("%s", text)
 
     def _unknown_format(self, channel: str, name: str) -> None:
-        self._warn(
-            f"format {channel}", f"item on channel {channel} has the unknown format {name!r}"
-        )
+        if self._minute.allows(channel, now=self._clock.now()):
+            log.warning("item on channel %s has the unknown format %r", channel, name)
 
     def close(self) -> None:
         """Close all inputs."""
