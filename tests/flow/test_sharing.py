@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gripproxy.errors import ConnectError
+from gripproxy.flow.bodies import KEPT_MAX
 from gripproxy.protocol.formats import Action
 from tests.holdfakes import FakeSource, a_route, in_virtual_time
 from tests.world import World
@@ -101,6 +102,44 @@ async def test_a_body_that_comes_in_pieces_can_be_joined():
     body.end()
     await world.wait()
     assert first.heard() == second.heard() == ["one ", "two"]
+
+
+@pytest.mark.parametrize(("size", "asked"), [(KEPT_MAX, []), (KEPT_MAX + 1, [ASKED])])
+@in_virtual_time
+async def test_one_may_be_joined_until_it_is_over_100_000_bytes(size, asked):
+    world = World()
+    first, second = await streams(world, 2)
+    second.stall()
+    world.hub.recover(now=world.clock.now())
+    await world.wait(0.1)
+    assert world.asked() == [ASKED]
+    body = FakeSource("x" * size)
+    await world.answer(*HOLD, NEXT, body=body)
+    second.read_on(now=world.clock.now())
+    await world.wait(0.1)
+    assert world.asked() == asked
+    if asked:
+        await world.answer(*HOLD, NEXT, body="another")
+    body.end()
+    await world.wait()
+    assert first.heard() == ["x" * size]
+    assert second.heard() == (["another"] if asked else ["x" * size])
+
+
+@in_virtual_time
+async def test_one_that_is_complete_is_joined_no_more():
+    world = World()
+    first, second = await streams(world, 2)
+    second.stall()
+    world.hub.recover(now=world.clock.now())
+    await world.wait(0.1)
+    assert world.asked() == [ASKED]
+    await world.answer(*HOLD, NEXT, body="page")
+    second.read_on(now=world.clock.now())
+    await world.wait(0.1)
+    assert world.asked() == [ASKED]
+    await world.answer(*HOLD, NEXT, body="another")
+    assert (first.heard(), second.heard()) == (["page"], ["another"])
 
 
 @in_virtual_time
