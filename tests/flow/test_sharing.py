@@ -6,9 +6,12 @@ import pytest
 
 from gripproxy.errors import ConnectError
 from gripproxy.flow.bodies import KEPT_MAX
+from gripproxy.flow.fetching import Fetcher
+from gripproxy.flow.sharing import Sharing
 from gripproxy.protocol.formats import Action
-from tests.holdfakes import FakeSource, a_route, in_virtual_time
-from tests.world import World
+from tests.fakes import FakeOrigin
+from tests.holdfakes import FakeSource, a_request, a_route, in_virtual_time
+from tests.world import World, a_response
 
 HOLD = ("Grip-Hold: stream", "Grip-Channel: c")
 NEXT = "Grip-Link: </next>; rel=next"
@@ -126,20 +129,46 @@ async def test_one_may_be_joined_until_it_is_over_100_000_bytes(size, asked):
     assert second.heard() == (["another"] if asked else ["x" * size])
 
 
+@pytest.mark.parametrize("flows", [True, False])
 @in_virtual_time
-async def test_one_that_is_complete_is_joined_no_more():
+async def test_one_that_is_complete_is_joined_no_more(flows):
     world = World()
     first, second = await streams(world, 2)
     second.stall()
     world.hub.recover(now=world.clock.now())
     await world.wait(0.1)
     assert world.asked() == [ASKED]
-    await world.answer(*HOLD, NEXT, body="page")
+    await world.answer(*HOLD, NEXT, body=FakeSource("page", whole=True) if flows else "page")
     second.read_on(now=world.clock.now())
     await world.wait(0.1)
     assert world.asked() == [ASKED]
     await world.answer(*HOLD, NEXT, body="another")
     assert (first.heard(), second.heard()) == (["page"], ["another"])
+
+
+@pytest.mark.parametrize(("cache", "asked"), [(False, 1), (True, 2)])
+@in_virtual_time
+async def test_what_may_be_stored_is_as_old_as_its_event(cache, asked):
+    world, origin = World(), FakeOrigin()
+    sharing = Sharing(Fetcher(origin), tasks=world.tasks, epoch=lambda: 5)
+    for floor in (3, 5):
+        story = sharing.fetch(a_request(), a_route(cache=cache), floor=floor)
+        world.tasks.start(story, name="stream")
+    await world.wait()
+    assert len(origin.requests) == asked
+
+
+@pytest.mark.parametrize("end", [FakeSource.end, FakeSource.fail])
+@in_virtual_time
+async def test_nothing_is_kept_of_one_that_is_over(end):
+    world, origin, body = World(), FakeOrigin(), FakeSource()
+    origin.scripted.append(a_response(body=body))
+    sharing = Sharing(Fetcher(origin), tasks=world.tasks, epoch=lambda: 0)
+    await sharing.fetch(a_request(), a_route(), floor=0)
+    await world.wait()
+    assert len(sharing) == 1
+    end(body)
+    assert len(sharing) == 0
 
 
 @in_virtual_time
