@@ -149,10 +149,10 @@ async def test_one_that_is_complete_is_joined_no_more(flows):
 @pytest.mark.parametrize(("cache", "asked"), [(False, 1), (True, 2)])
 @in_virtual_time
 async def test_what_may_be_stored_is_as_old_as_its_event(cache, asked):
-    world, origin = World(), FakeOrigin()
+    world, origin, route = World(), FakeOrigin(), a_route(cache=cache)
     sharing = Sharing(Fetcher(origin), tasks=world.tasks, epoch=lambda: 5)
     for floor in (3, 5):
-        story = sharing.fetch(a_request(), a_route(cache=cache), floor=floor)
+        story = sharing.fetch(a_request(), route, floor=floor)
         world.tasks.start(story, name="stream")
     await world.wait()
     assert len(origin.requests) == asked
