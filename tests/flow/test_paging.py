@@ -86,6 +86,31 @@ async def test_a_link_is_relative_to_the_page():
 
 
 @in_virtual_time
+async def test_the_url_of_a_filter_is_relative_to_the_page():
+    world = World()
+    client = await stream(world, link="Grip-Link: </pages/1>; rel=next")
+    await world.publish("c", action=Action.HINT)
+    world.asked()
+    named = ("Grip-Channel: c; filter=http-check", "Grip-Set-Meta: url=may")
+    await world.answer("Grip-Hold: stream", *named)
+    await world.publish("c", "item")
+    assert [line.partition(",")[0] for line in world.asked()] == ["POST origin:80/pages/may"]
+    await world.answer()
+    assert client.heard() == ["item"]
+
+
+@in_virtual_time
+async def test_what_came_while_a_page_was_fetched_is_not_sent_twice():
+    world = World()
+    client = await stream(world, "Grip-Channel: d; prev-id=1")
+    await world.publish("c", action=Action.HINT)
+    for number in (2, 3, 4):
+        await world.publish("d", f"{number};", id=f"{number}", prev_id=f"{number - 1}")
+    await world.answer(*HOLD, "Grip-Channel: d; prev-id=3", NEXT, body="1;2;3;")
+    assert client.heard() == ["1;2;3;", "4;"]
+
+
+@in_virtual_time
 async def test_a_link_that_nobody_can_fetch_is_none():
     world = World()
     client = await world.ask("/s")
