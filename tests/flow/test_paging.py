@@ -128,6 +128,34 @@ async def test_a_json_page_is_read():
     assert client.heard() == ["p", "d"]
 
 
+@pytest.mark.parametrize(("page", "heard"), [("page", ["page"]), ("", ["k"])])
+@pytest.mark.parametrize("flows", [True, False])
+@in_virtual_time
+async def test_the_time_of_a_keep_alive_begins_anew_behind_a_page(page, heard, flows):
+    world = World()
+    keep = "Grip-Keep-Alive: k; timeout=10; mode=interval"
+    client = await stream(world, keep)
+    await world.wait(8)
+    await world.publish("c", action=Action.HINT)
+    body = FakeSource(*filter(None, [page]), whole=True) if flows else page
+    await world.answer(*HOLD, keep, body=body)
+    await world.wait(9)
+    assert client.heard() == heard
+    await world.wait(1)
+    assert client.heard() == (["k"] if page else [])
+
+
+@in_virtual_time
+async def test_pages_lead_on_from_link_to_link():
+    world = World()
+    client = await fetching(world)
+    await world.answer("Grip-Link: </2>; rel=next", body="1;")
+    await world.answer("Grip-Link: <3>; rel=next", body="2;")
+    await world.answer(body="3;")
+    assert world.asked() == ["GET origin:80/2", "GET origin:80/3"]
+    assert client.heard() == ["1;", "2;", "3;", "END"]
+
+
 @in_virtual_time
 async def test_a_page_passes_its_own_filters():
     world = World()
