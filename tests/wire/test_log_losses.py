@@ -150,6 +150,15 @@ def test_what_is_over_the_mark_is_counted(gripproxy, stage, route, named):
         wait_until(lambda: lost() == 5, "all losses in the log")
 
 
+def test_what_weighs_more_than_the_mark_never_arrives(gripproxy, stage):
+    settings = {"handler.message_hwm": "3", "handler.message_block_size": "2"}
+    system = gripproxy([f"* 127.0.0.1:{stage.port}"], settings=settings)
+    with held(system, stage) as client:
+        system.publish([stream_item("c", "sevenx;"), stream_item("c", "sizex;")])
+        assert client.piece() == b"sizex;"
+        assert len(warnings(system, "exceeded publish hwm (3)")) == 1
+
+
 def test_who_takes_nothing_loses_items_and_is_closed(gripproxy, stage):
     settings = {"runner.write_buffer_max": "100000", "runner.write_timeout": "1"}
     system = gripproxy([f"*,id=r 127.0.0.1:{stage.port}"], settings=settings)

@@ -1,0 +1,35 @@
+"""Options of holds and items that act on the running program (config.md 3.4)."""
+
+import pytest
+
+from tests.wire.client import Client, request
+from tests.wire.origin import text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("option", "asked"), [("true", 2), ("false", 1)])
+def test_a_first_subscription_lets_the_origin_be_asked_again(origin, gripproxy, option, asked):
+    settings = {"handler.update_on_first_subscription": option}
+    system = gripproxy([f"* 127.0.0.1:{origin.port}"], settings=settings)
+    hold = text("Grip-Hold: response", "Grip-Channel: first", "Grip-Timeout: 5", body="in time")
+    with origin.stage("options") as stage, Client(system.port, seconds=10) as client:
+        stage.answer(hold, text(body="again"))
+        client.send(request("GET", "/", stage.host))
+        assert client.response().body == (b"again" if asked == 2 else b"in time")
+        assert len(stage.requests) == asked
+
+
+@pytest.mark.parametrize(("seconds", "heard"), [("60", [b"a;", b"c;"]), ("0", [b"a;", b"b;"])])
+def test_an_id_that_comes_again_is_a_double_for_a_while(origin, gripproxy, seconds, heard):
+    settings = {"handler.id_cache_ttl": seconds}
+    system = gripproxy([f"* 127.0.0.1:{origin.port}"], settings=settings)
+    with origin.stage("options") as stage, Client(system.port) as client:
+        stage.answer(text("Grip-Hold: stream", "Grip-Channel: doubles", body="first;"))
+        client.send(request("GET", "/", stage.host))
+        client.head()
+        client.piece()
+        system.subscribed("doubles")
+        for item_id, content in (("1", "a;"), ("1", "b;"), ("2", "c;")):
+            formats = {"http-stream": {"content": content}}
+            system.publish([{"channel": "doubles", "id": item_id, "formats": formats}])
+        assert [client.piece(), client.piece()] == heard
