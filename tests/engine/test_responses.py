@@ -376,6 +376,16 @@ def test_recover_updates(play):
     assert play.asked
 
 
+def test_a_hint_counts_for_one_that_waits_for_its_turn(play):
+    play.hub.recover(now=NOW)
+    floor = play.origin.floor
+    play.publish("x")
+    assert play.origin.floor == floor
+    play.publish("x", action=Action.HINT)
+    assert play.origin.floor == play.hub.marks.epoch > floor
+    assert not play.asked
+
+
 def test_recover_counts_for_one_that_waits_already(play):
     play.at(NOW + 1)
     play.hub.recover(now=NOW + 1)

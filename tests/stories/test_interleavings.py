@@ -196,6 +196,21 @@ async def test_after_recover_no_stored_hold_is_believed():  # 7
 
 
 @in_virtual_time
+async def test_a_hint_counts_for_one_that_waits_for_its_turn_to_ask():  # 7
+    world = a_world()
+    held = await world.ask("/poll")
+    await world.answer(*POLL, "Grip-Channel: c", body="hold")
+    world.hub.recover(now=world.clock.now())
+    await world.ask("/poll")
+    await world.answer(*FRESH, body="between")
+    await world.publish("c", action=Action.HINT)
+    await world.wait(1)
+    assert text_of(held) is None
+    await world.answer(*FRESH, body="new")
+    assert text_of(held) == (200, "new")
+
+
+@in_virtual_time
 async def test_the_update_of_a_first_subscription_asks_the_origin():  # 7
     world = a_world(update_on_first=True)
     client = await world.ask("/poll")
