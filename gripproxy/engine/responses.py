@@ -92,10 +92,8 @@ class ResponseHold:
     def deliver(self, delivery: Delivery, now: float) -> None:
         """Take an item: the first one that fits answers."""
         response = delivery.response
-        if response is None:
-            return
-        if not self._takes_items():
-            if response.action is Action.HINT:
+        if response is None or not self._takes_items():
+            if response is not None and response.action is Action.HINT:
                 self.origin.wants(delivery.epoch)  # it will ask; what it gets is to be younger
             return
         subscription = self.subscriptions.get(delivery.channel)
