@@ -183,6 +183,10 @@ async def test_so_many_may_wait_and_no_more(monkeypatch):
     assert late.answer == "network request limit reached"
     await world.wait(1)
     assert len(world.asked()) == 4
+    for number in range(4):
+        Holder(f"/{number}").ask(world, an_item())
+    await world.wait(1)
+    assert len(world.asked()) == 4, "those that were made wait no longer"
 
 
 # Failures

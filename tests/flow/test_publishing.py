@@ -106,6 +106,20 @@ def test_what_is_to_be_purged_is_purged_before_anything_is_released(stage):
     assert stage.out.calls == [[purge, purge], ["1"], ["2"]]
 
 
+def test_each_item_takes_back_what_has_its_channel_as_a_tag_where_a_route_says_so(stage):
+    stage.publisher.purges_channels = True
+    stage.publisher.take([item("1"), item("1"), item("3", "2"), item()])
+    moved = (("a", "1"), ("a", "1"), ("a", "3"), ("a", None))
+    assert stage.out.calls == [[Purge(items=moved)], ["1"], [None]]
+
+
+def test_an_item_without_a_channel_takes_back_only_what_it_says(stage):
+    stage.publisher.purges_channels = True
+    purge = Purge(keys=("t",))
+    stage.publisher.take([PublishItem("", purge=purge)])
+    assert stage.out.calls[0] == [purge]
+
+
 async def test_a_receipt_counts_receivers_here_and_elsewhere(stage):
     assert await stage.publisher.accept([item("1"), item("2")]) == 2 * (2 + 3)
     assert stage.out.calls == ["mark", ["1"], ["2"], "released"]
