@@ -1,4 +1,4 @@
-"""Options of holds and items that act on the running program (config.md 3.4)."""
+"""Options of the running program and what they do to holds and items (config.md 3)."""
 
 import pytest
 
@@ -33,3 +33,26 @@ def test_an_id_that_comes_again_is_a_double_for_a_while(origin, gripproxy, secon
             formats = {"http-stream": {"content": content}}
             system.publish([{"channel": "doubles", "id": item_id, "formats": formats}])
         assert [client.piece(), client.piece()] == heard
+
+
+@pytest.mark.slow
+def test_no_timeout_of_connections_is_one_of_holds(origin, gripproxy):
+    names = ("header_timeout", "idle_timeout", "body_timeout", "write_timeout")
+    system = gripproxy(
+        [f"* 127.0.0.1:{origin.port}"], settings={f"runner.{name}": "1" for name in names}
+    )
+    with (
+        origin.stage("options") as stage,
+        Client(system.port, seconds=10) as poll,
+        Client(system.port) as stream,
+    ):
+        stage.answer(text("Grip-Hold: stream", "Grip-Channel: silent", body="first;"))
+        stream.send(request("GET", "/", stage.host))
+        stream.head()
+        assert stream.piece() == b"first;"
+        stage.answer(text("Grip-Hold: response", "Grip-Timeout: 5", body="in time"))
+        poll.send(request("GET", "/", stage.host))
+        assert poll.response().body == b"in time"
+        formats = {"http-stream": {"content": "still here;"}}
+        system.publish([{"channel": "silent", "formats": formats}])
+        assert stream.piece() == b"still here;"
