@@ -380,6 +380,25 @@ def test_what_waits_is_bounded_in_bytes_with_what_is_in_the_connection():
     assert len(play.notices.drops) == 2
 
 
+def test_what_has_been_sent_of_it_does_not_count():
+    play = Play(queue_bytes=100)
+    play.stall()
+    play.publish("x" * 50)
+    play.publish("y" * 50)
+    write = play.sink.write
+
+    def write_and_stall(data):
+        write(data)
+        play.stall()
+
+    play.sink.write = write_and_stall
+    play.read_on()
+    play.publish("z" * 50)
+    assert play.notices.drops == []
+    play.publish("z")
+    assert play.notices.drops == [("c", "slow")]
+
+
 def test_a_drop_leads_to_one_update_when_the_queue_is_out(linked):
     linked.stall()
     for number in range(QUEUE_MAX + 5):

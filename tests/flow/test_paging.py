@@ -380,6 +380,21 @@ async def test_from_the_100th_empty_page_on_one_a_second_is_fetched():
     assert client.heard() == ["something", "END"]
 
 
+@in_virtual_time
+async def test_a_hold_in_between_makes_a_new_row_of_empty_pages():
+    world = World()
+    await world.ask("/s")
+    await world.answer(NEXT)
+    for _ in range(2):
+        for _ in range(BLANK_PAGES_MAX - 1):
+            assert len(world.asked()) > 0
+            await world.answer(NEXT)
+        await world.answer(*HOLD, NEXT)
+        world.asked()
+        await world.publish("c", action=Action.HINT)
+    assert len(world.asked()) == 1
+
+
 # The client
 
 
