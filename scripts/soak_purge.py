@@ -50,7 +50,9 @@ def main() -> int:
             requests += purgemodel.play(loop, config, steps).requests
         except Exception as error:  # noqa: BLE001  # a bug is found as well
             found += 1
-            say(f"{error!r}\n  {config}\n  {purgemodel.shrunk(loop, config, steps)}")
+            # To shorten it may take long.
+            say(f"{played}: {error!r}\n  {config}\n  {steps}")
+            say(f"  {purgemodel.shrunk(loop, config, steps)}")
             if found == FOUND_MAX:
                 break
         if played % 50_000 == 0:
