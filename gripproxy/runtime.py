@@ -115,13 +115,67 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
+# Objects that are made before the collector looks at them: about 5 ms of looking.
+YOUNG = 10_000
+# It looks at all there is when this process takes so much memory, and again when it takes
+# GROWTH times as much as then; whether it does is looked at each so many looks.
+ALL_FROM = 512 * 1024 * 1024
+GROWTH = 4
+LOOKS = 50
+
+
+class Collector:
+    """Lets the garbage collector look at young objects only.
+
+    Held connections and stored responses are many, live long, and are freed without it: to look
+    through 100,000 responses took a second in which nobody was served (bench/caching.py,
+    purge-tag). So what has been looked at once is left alone. Rings of old objects would stay; so
+    that this cannot go on for ever, all is looked at when the process has grown by much.
+    """
+
+    def __init__(self) -> None:
+        self._limit = ALL_FROM
+        self._looks = 0
+
+    def settle(self) -> None:
+        """Begin: what there is now stays."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG, 1_000_000, 1_000_000)
+        gc.callbacks.append(self._looked)
+
+    def _looked(self, phase: str, _told: dict[str, int]) -> None:
+        if phase != "stop":
+            return
+        gc.freeze()
+        self._looks += 1
+        if self._looks % LOOKS == 0 and resident() > self._limit:
+            with contextlib.suppress(RuntimeError):  # nobody is served: there is no loop
+                asyncio.get_running_loop().call_soon(self.look_at_all)
+
+    def look_at_all(self) -> int:
+        """Look at everything; return how many objects were garbage."""
+        began = time.monotonic()
+        gc.callbacks.remove(self._looked)
+        gc.unfreeze()
+        found = gc.collect()
+        gc.freeze()
+        gc.callbacks.append(self._looked)
+        self._limit = max(ALL_FROM, GROWTH * resident())
+        took = (time.monotonic() - began) * 1000
+        log.info("looked for garbage: found %d objects in %d ms", found, took)
+        return found
+
+
+def resident() -> int:
+    """Return how many bytes of memory this process takes."""
+    with open("/proc/self/statm", "rb") as told:
+        return int(told.read().split()[1]) * resource.getpagesize()
+
+
 def settle_collector() -> None:
-    """Let the garbage collector look less often: held connections are many and live long."""
-    gc.collect()
-    gc.freeze()
-    # hot: a tenth of the time of a long-poll cycle went into looking through young objects that
-    # are freed by themselves anyway (bench/scenarios.py, longpoll-1000: 75 us with 20,000, 68 so).
-    gc.set_threshold(100_000, 20, 50)
+    """Let the garbage collector be no hindrance: see `Collector`."""
+    Collector().settle()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import resource
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -141,14 +142,59 @@ def test_the_loop_is_that_of_asyncio_where_there_is_no_other(monkeypatch):
     assert runtime.loop_factory() is asyncio.new_event_loop
 
 
-def test_garbage_is_looked_for_less_often():
-    before = gc.get_threshold()
-    try:
-        runtime.settle_collector()
-        assert gc.get_threshold()[0] > before[0]
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+@pytest.fixture
+def collector():
+    """The garbage collector, as it was before in the end."""
+    threshold, callbacks = gc.get_threshold(), list(gc.callbacks)
+    yield
+    gc.callbacks[:] = callbacks
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+class Ring:
+    """Garbage that only the collector finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_the_collector_has_looked_at_once_is_left_alone(collector):
+    runtime.settle_collector()
+    ring = weakref.ref(kept := Ring())
+    gc.collect(0)
+    del kept
+    assert gc.collect() == 0
+    assert ring() is not None
+    young = weakref.ref(Ring())
+    gc.collect(0)
+    assert young() is None
+
+
+async def test_all_is_looked_at_when_the_process_has_grown(collector, monkeypatch, caplog):
+    monkeypatch.setattr(runtime, "LOOKS", 2)
+    monkeypatch.setattr(runtime, "ALL_FROM", 0)
+    runtime.settle_collector()
+    ring = weakref.ref(kept := Ring())
+    gc.collect(0)
+    del kept
+    with caplog.at_level("INFO"):
+        gc.collect(0)
+        assert ring() is not None  # not in the middle of whatever goes on
+        await asyncio.sleep(0)
+    assert ring() is None
+    assert "looked for garbage: found" in caplog.text
+    gc.collect(0)
+    gc.collect(0)
+    await asyncio.sleep(0)
+    assert caplog.text.count("looked for garbage") == 1  # it has not grown since
+
+
+def test_without_a_loop_it_is_left_for_later(collector, monkeypatch):
+    monkeypatch.setattr(runtime, "LOOKS", 1)
+    monkeypatch.setattr(runtime, "ALL_FROM", 0)
+    runtime.settle_collector()
+    gc.collect(0)
 
 
 def test_as_many_files_may_be_open_as_the_system_allows():
