@@ -258,6 +258,17 @@ def test_what_makes_too_much_wait_is_dropped():
     assert play.notices.excess == [3]
 
 
+def test_what_has_gone_out_makes_room():
+    play = Play(rate=10, hwm=2)
+    holders = [play.holder() for _ in range(4)]
+    play.put("a", *holders[:2])
+    assert play.log == ["a"]
+    play.put("b", holders[2])
+    assert play.notices.excess == []
+    play.put("c", holders[3])
+    assert play.notices.excess == [1]
+
+
 @pytest.mark.parametrize(("processes", "waiting"), [(2, 3), (3, 2), (9, 1)])
 def test_a_process_of_several_has_its_share_of_the_mark(processes, waiting):
     play = Play(hwm=5, processes=processes)

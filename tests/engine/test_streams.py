@@ -663,6 +663,16 @@ def test_only_items_with_a_content_to_send_spare_it():
     assert play.state is State.WAITING
 
 
+def test_what_came_before_a_page_spares_it_no_more():
+    play = Play(link=(NEXT, 10))
+    play.hub.channels.due(NOW + 1)
+    play.publish("x")
+    play.act(Action.HINT)
+    play.page(link=(NEXT, 10))
+    play.at(NOW + 10)
+    assert play.state is State.WAITING
+
+
 def test_a_timeout_of_0_spares_nobody():
     play = Play(link=(NEXT, 0))
     play.publish("x")
@@ -712,6 +722,14 @@ def test_an_idle_one_counts_from_the_last_item():
     play.publish("x", now=NOW + 4)
     play.publish("x", now=NOW + 9.5)
     assert play.at(NOW + 10) == ["x", "x"]
+    assert play.at(NOW + 19.4) == []
+    assert play.at(NOW + 19.5) == ["k"]
+
+
+def test_what_a_filter_let_through_counts_for_it_too():
+    play = Play(sub(None, "build-id"), keep=KeepAlive(b"k", 10), meta={"id_format": "i"})
+    play.publish("x", now=NOW + 9.5)
+    assert play.at(NOW + 10) == ["x"]
     assert play.at(NOW + 19.4) == []
     assert play.at(NOW + 19.5) == ["k"]
 
