@@ -434,7 +434,7 @@ def test_a_gap_drops_what_waits_behind_it(reliable):
     reliable.publish("x", item_id="2", prev_id="1")
     reliable.read_on()
     assert reliable.state is State.WAITING
-    reliable.at(NOW + 0.1)
+    assert reliable.at(NOW + 0.1) == []
     reliable.page(sub("1"))
     assert reliable.heard() == []
 
