@@ -1,8 +1,12 @@
 """Options of the running program and what they do to holds and items (config.md 3)."""
 
-import pytest
+import stat
 
-from tests.wire.client import Client, request
+import pytest
+import zmq
+
+from tests.ports import free_port
+from tests.wire.client import Client, envelope, request
 from tests.wire.origin import text
 
 
@@ -56,3 +60,62 @@ def test_no_timeout_of_connections_is_one_of_holds(origin, gripproxy):
         formats = {"http-stream": {"content": "still here;"}}
         system.publish([{"channel": "silent", "formats": formats}])
         assert stream.piece() == b"still here;"
+
+
+class Upstream:
+    """A publisher that waits for the program to connect to it."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.zmq = zmq.Context.instance().socket(zmq.XPUB)
+        self.zmq.linger = 0
+        self.zmq.rcvtimeo = 5000
+        self.zmq.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.zmq.bind(f"tcp://127.0.0.1:{self.port}")
+
+    def asked_for(self, channel: bytes) -> bool:
+        """Wait until the program has asked for a channel."""
+        while self.zmq.recv() != b"\x01" + channel:
+            pass
+        return True
+
+
+@pytest.fixture
+def publishers():
+    some = [Upstream() for _ in range(3)]
+    yield some
+    for one in some:
+        one.zmq.close()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_publishers_are_connected_to_and_matched_by_their_topics(
+    origin, gripproxy, publishers, workers
+):
+    first, second, third = (f"tcp://127.0.0.1:{one.port}" for one in publishers)
+    settings = {
+        "runner.workers": workers,
+        "handler.push_in_sub_connect": "true",
+        "handler.push_in_sub_specs": f"{first},{second}",
+        "handler.push_in_sub_spec": third,
+    }
+    system = gripproxy([f"* 127.0.0.1:{origin.port}"], settings=settings)
+    with origin.stage("options") as stage, Client(system.port) as client:
+        # Of the topics that begin with it the other one comes, too, and is for nobody.
+        stage.answer(text("Grip-Hold: stream", "Grip-Channel: ab", body="first;"))
+        client.send(request("GET", "/", stage.host))
+        client.head()
+        client.piece()
+        for number, publisher in enumerate(publishers):
+            assert publisher.asked_for(b"ab")
+            for topic in (b"abc", b"ab"):
+                content = f"{topic.decode()} {number};"
+                item = {"channel": "other", "formats": {"http-stream": {"content": content}}}
+                publisher.zmq.send_multipart([topic, envelope(item, "J")])
+            assert client.piece() == f"ab {number};".encode()
+
+
+def test_a_file_of_an_input_has_the_mode_that_is_set(gripproxy):
+    settings = {"handler.push_in_spec": "ipc://DIR/pull", "handler.ipc_file_mode": "620"}
+    system = gripproxy(["* test"], settings=settings)
+    assert stat.S_IMODE((system.directory / "pull").stat().st_mode) == 0o620
