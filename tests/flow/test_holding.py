@@ -44,6 +44,7 @@ async def test_its_body_passes_filters():
         "Grip-Channel: c; filter=build-id", "Grip-Set-Meta: id_format=i", body="%(5)I 50%"
     )
     assert text_of(client) == (200, "5 50%")
+    assert client.answered.length == 5
     assert world.notices.odd == ["build-id: Expected directive after '%' at position 8"]
 
 
