@@ -173,11 +173,11 @@ def _utf8(text: str) -> bytes:
 class Filter:
     """A filter and what it acts on.
 
-    `apply` is None if it needs the network, `body` if it leaves the bodies of origins alone.
+    `content` tells whether it changes what is delivered, not only whether. `apply` is None if it
+    needs the network, `body` if it leaves the bodies of origins alone.
     """
 
     name: str
-    delivery: bool
     content: bool
     apply: Callable[[bytes, Context], bytes | Drop] | None
     body: Callable[[Context], Template] | None = None
@@ -186,13 +186,13 @@ class Filter:
 FILTERS: Final = {
     known.name: known
     for known in (
-        Filter("skip-self", delivery=True, content=False, apply=_skip_self),
-        Filter("skip-users", delivery=True, content=False, apply=_skip_users),
-        Filter("require-sub", delivery=True, content=False, apply=_require_sub),
-        Filter("build-id", delivery=False, content=True, apply=_build_id, body=_build_id_of_body),
-        Filter("var-subst", delivery=False, content=True, apply=_var_subst),
-        Filter("http-check", delivery=True, content=False, apply=None),
-        Filter("http-modify", delivery=True, content=True, apply=None),
+        Filter("skip-self", content=False, apply=_skip_self),
+        Filter("skip-users", content=False, apply=_skip_users),
+        Filter("require-sub", content=False, apply=_require_sub),
+        Filter("build-id", content=True, apply=_build_id, body=_build_id_of_body),
+        Filter("var-subst", content=True, apply=_var_subst),
+        Filter("http-check", content=False, apply=None),
+        Filter("http-modify", content=True, apply=None),
     )
 }
 

@@ -283,6 +283,31 @@ async def test_a_retry_whose_route_is_gone_is_an_error():
 
 
 @in_virtual_time
+async def test_a_retry_takes_the_route_as_it_is_now():
+    world = World(a_route(prefix="old-"))
+    client = await poll(world)
+    world.flow.routes = type(world.flow.routes)((a_route(prefix="new-"),))
+    await world.publish("old-c", action=Action.HINT)
+    await world.answer(*POLL)
+    await world.publish("old-c", "lost")
+    await world.publish("new-c", "item")
+    assert text_of(client) == (200, "item")
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@in_virtual_time
+async def test_only_what_is_stored_of_a_hold_is_not_for_other_caches(cache):
+    world = World(a_route(cache=cache))
+    client = await poll(world, *POLL, "Cache-Control: max-age=5", "Set-Cookie: a=b")
+    plain = await world.ask("/plain")
+    await world.answer("Grip-Channel: c", "Cache-Control: max-age=5")
+    await world.publish("c", "item")
+    told = [one.headers.get(b"cache-control") for one in (client.finished, plain.answered)]
+    assert told == [b"no-store" if cache else b"max-age=5", b"max-age=5"]
+    assert client.finished.headers.get(b"set-cookie") == b"a=b"
+
+
+@in_virtual_time
 async def test_positions_of_earlier_retries_stay():
     world = World()
     await poll(world, "Grip-Hold: response", "Grip-Channel: a; prev-id=1, b; prev-id=1")
@@ -541,6 +566,8 @@ async def test_an_origin_learns_that_a_long_poll_is_over(end):
     client = await poll(world, *POLL, GONE)
     await end(world, client)
     assert world.asked() == ["POST origin:80/gone"]
+    await world.answer(status=204)
+    assert world.lines[-1] == "POST http://proxy/gone code=204 0"
 
 
 async def closed(world, client):

@@ -226,7 +226,8 @@ def test_equal_names_make_one_chain():
 
 
 def test_filters_of_content_are_known_in_order():
-    names = ("http-modify", "skip-self", "var-subst", "http-check", "build-id", "x")
+    others = ("skip-self", "skip-users", "require-sub", "http-check", "x")
+    names = ("http-modify", *others, "var-subst", "build-id")
     assert Chain(names).content_filters == ("http-modify", "var-subst", "build-id")
 
 
