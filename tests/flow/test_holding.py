@@ -468,6 +468,15 @@ async def test_a_first_body_passes_filters_as_it_comes():
 
 
 @in_virtual_time
+async def test_a_first_body_that_is_here_passes_filters():
+    world = World()
+    client = await world.ask("/s")
+    named = ("Grip-Channel: c; filter=build-id", "Grip-Set-Meta: id_format=i")
+    await world.answer("Grip-Hold: stream", *named, body="%(5)I;")
+    assert client.heard() == ["5;"]
+
+
+@in_virtual_time
 async def test_a_position_without_a_next_link_is_an_error_behind_the_body():
     world = World(a_route(debug=True))
     client, body = await world.ask("/s"), FakeSource("body;", whole=True)

@@ -1,6 +1,7 @@
 """Options of the running program and what they do to holds and items (config.md 3)."""
 
 import stat
+from contextlib import ExitStack
 
 import pytest
 import zmq
@@ -119,3 +120,17 @@ def test_a_file_of_an_input_has_the_mode_that_is_set(gripproxy):
     settings = {"handler.push_in_spec": "ipc://DIR/pull", "handler.ipc_file_mode": "620"}
     system = gripproxy(["* test"], settings=settings)
     assert stat.S_IMODE((system.directory / "pull").stat().st_mode) == 0o620
+
+
+def test_the_control_port_serves_128_clients_and_more_wait(gripproxy):
+    system = gripproxy(["* test"])
+    with ExitStack() as stack:
+        idle = [stack.enter_context(Client(system.http_port)) for _ in range(128)]
+        for client in (idle[0], idle[-1]):  # all are served
+            client.send(request("GET", "/", "control"))
+            assert client.response().status == 200
+        another = stack.enter_context(Client(system.http_port))
+        another.send(request("GET", "/", "control"))
+        assert another.ended(seconds=0.2) == "open"
+        idle[0].close()
+        assert another.response().status == 200
