@@ -7,7 +7,7 @@ import pytest
 import zmq
 
 from tests.ports import free_port
-from tests.wire.client import Client, envelope, request
+from tests.wire.client import Client, ask, envelope, request
 from tests.wire.origin import text
 
 
@@ -134,3 +134,20 @@ def test_the_control_port_serves_128_clients_and_more_wait(gripproxy):
         assert another.ended(seconds=0.2) == "open"
         idle[0].close()
         assert another.response().status == 200
+
+
+def test_the_control_port_takes_as_much_as_its_options_say(gripproxy):
+    settings = {
+        "handler.push_in_http_max_headers_size": "200",
+        "handler.push_in_http_max_body_size": "100",
+    }
+    system = gripproxy(["* test"], settings=settings)
+
+    def told(target: str, size: int) -> tuple[int, bytes]:
+        body = b'{"items":[]}'.ljust(size)
+        answer = ask(system.http_port, request("POST", target, "control", body=body))
+        return answer.status, answer.body
+
+    assert told("/publish", 100) == (200, b"Published\n")
+    assert told("/publish", 101) == (400, b"Request body too large.\n")
+    assert told("/publish?" + "x" * 200, 100) == (400, b"Request header too large.\n")
