@@ -642,6 +642,16 @@ async def test_the_one_of_a_retrys_answer_does():
 
 
 @in_virtual_time
+async def test_what_a_gone_link_answers_is_not_read():
+    world, body = World(), FakeSource("never ending")
+    client = await poll(world, *POLL, GONE)
+    await left(world, client)
+    await world.answer(body=body)
+    assert body.abandoned
+    assert not world.tasks.running
+
+
+@in_virtual_time
 async def test_a_gone_link_that_fails_is_not_called_again():
     world = World()
     await poll(world, GONE)
