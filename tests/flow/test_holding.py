@@ -602,6 +602,18 @@ async def test_it_learns_of_an_answer_without_a_hold():
 
 
 @in_virtual_time
+async def test_neither_is_a_retry_of_one_that_was_not_held():
+    world = World()
+    await poll(world)
+    await world.publish("c", "x", id="5")
+    client = await poll(world, *POLL, "Grip-Channel: c; prev-id=1", GONE)
+    await world.wait()
+    await world.answer(body="answer")
+    assert text_of(client) == (200, "answer")
+    assert world.asked() == ["POST origin:80/gone"]
+
+
+@in_virtual_time
 async def test_a_retry_is_no_end_but_its_answer_is():
     world = World()
     await poll(world, *POLL, GONE)
