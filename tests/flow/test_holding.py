@@ -12,6 +12,7 @@ from tests.world import World, text_of
 
 POLL = ("Grip-Hold: response", "Grip-Channel: c")
 STREAM = ("Grip-Hold: stream", "Grip-Channel: c")
+GONE = "Grip-Link: </gone>; rel=gone"
 GENERIC = "Error while proxying to origin.\n"
 
 
@@ -276,10 +277,11 @@ async def test_a_retry_whose_origin_is_down_is_an_error(debug, text):
 @in_virtual_time
 async def test_a_retry_whose_route_is_gone_is_an_error():
     world = World()
-    client = await poll(world)
+    client = await poll(world, *POLL, GONE)
     world.flow.routes = type(world.flow.routes)(())
     await world.publish("c", action=Action.HINT)
     assert text_of(client) == (502, "Route not found\n")
+    assert world.asked() == ["POST origin:80/gone"]
 
 
 @in_virtual_time
@@ -381,10 +383,12 @@ async def test_a_stream_has_its_lines_when_its_first_body_is_out():
 async def test_a_stream_without_a_body_by_its_nature_is_over():
     world, body = World(), FakeSource("x")
     client = await world.ask("/s", method=b"HEAD")
-    await world.answer(*STREAM, body=body)
+    world.asked()
+    await world.answer(*STREAM, GONE, body=body)
     assert client.over
     assert body.abandoned
     assert world.notices.first == []
+    assert world.asked() == ["POST origin:80/gone"]
     assert world.lines == ["HEAD http://proxy/s -> origin:80 code=200 0"]
 
 
@@ -550,9 +554,6 @@ async def test_answers_and_streams_are_dressed():
 
 
 # The gone link
-
-
-GONE = "Grip-Link: </gone>; rel=gone"
 
 
 async def answered(world, client):
