@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,16 +20,22 @@ from tests.wire.running import Running
 pytestmark = pytest.mark.slow
 
 SITE = EXAMPLES / "django-eventstream"
+MANAGE = [sys.executable, "manage.py"]
 EVENTS = request("GET", "/events/", "127.0.0.1", "Accept: text/event-stream")
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Program]]:
-    database = str(tmp_path_factory.mktemp("site") / "db.sqlite3")
-    manage = [sys.executable, "manage.py"]
-    migrate = [*manage, "migrate", "--verbosity=0"]
-    subprocess.run(migrate, cwd=SITE, env={**os.environ, "DATABASE": database}, check=True)
-    serve = [*manage, "runserver", "--noreload", "127.0.0.1:{port}"]
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the site's database."""
+    made = str(tmp_path_factory.mktemp("site") / "db.sqlite3")
+    migrate = [*MANAGE, "migrate", "--verbosity=0"]
+    subprocess.run(migrate, cwd=SITE, env={**os.environ, "DATABASE": made}, check=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def both(database: str) -> Iterator[tuple[Running, Program]]:
+    serve = [*MANAGE, "runserver", "--noreload", "127.0.0.1:{port}"]
     with behind(serve, cwd=SITE, DATABASE=database) as pair:
         yield pair
 
@@ -48,6 +54,19 @@ def send(system: Running, text: str) -> None:
     """Let the site send an event."""
     post = request("POST", "/send", "127.0.0.1", body=text.encode())
     assert ask(system.port, post).status == 204
+
+
+@pytest.fixture
+def run(system: Running, database: str) -> Callable[[str], None]:
+    """Run a piece of Python beside the site, with its database and its GRIP_URL."""
+
+    def done(code: str) -> None:
+        url = f"http://127.0.0.1:{system.http_port}/?iss=pushpin&key=changeme"
+        env = {**os.environ, "DATABASE": database, "GRIP_URL": url}
+        command = [*MANAGE, "shell", "--command", code]
+        subprocess.run(command, cwd=SITE, env=env, check=True, timeout=60, capture_output=True)
+
+    return done
 
 
 def after(last_id: str) -> bytes:
@@ -159,3 +178,43 @@ def test_an_error_event_is_relayed_and_ends_the_stream(system):
     assert got.status == 200
     assert b"event: stream-error\nid: error\ndata: " in got.body
     assert b"Failed to parse Last-Event-ID" in got.body
+
+
+SEND = """
+from django_eventstream import send_event
+send_event("test", "message", {"text": "not for all"}, skip_user_ids=["anonymous"],
+    async_publish=False)
+send_event("test", "message", {"text": "for 100 % of all"}, async_publish=False)
+"""
+
+# What an application does when it has taken a permission away.
+KICK = """
+from django_eventstream import channel_permission_changed
+from django_eventstream.channelmanager import DefaultChannelManager
+DefaultChannelManager.can_read_channel = lambda *_: False
+channel_permission_changed(None, "test")
+"""
+
+
+def test_a_user_is_skipped_and_later_events_are_numbered_on(system, run):
+    known = last(system)
+    with Client(system.port) as client:
+        client.send(EVENTS)
+        client.head()
+        up_to(client, b"event: stream-open\ndata:\n\n")
+        run(SEND)
+        got = up_to(client, b"of all")
+    assert b"not for all" not in got
+    assert b"for 100 % of all" in got
+    assert ids(got) == [known + 2]
+
+
+def test_who_may_listen_no_more_is_told_and_cut_off(system, run):
+    with Client(system.port) as client:
+        client.send(EVENTS)
+        client.head()
+        up_to(client, b"event: stream-open\ndata:\n\n")
+        run(KICK)
+        told = b"".join(client.pieces())
+    assert told.startswith(b"event: stream-error\nid: error\ndata: ")
+    assert b"Permission denied to channels: test" in told
