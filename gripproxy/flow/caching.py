@@ -142,6 +142,7 @@ class Cache:
     def forget_routes(self) -> None:
         """Drop what is kept by route, after a reload."""
         self._lines.clear()
+        self.latest = None
 
     async def fetch(
         self,

@@ -162,6 +162,8 @@ def _is_plain(ask: Ask) -> bool:
         client.method == b"GET"
         and client.version == 1
         and not ask.demand.own
+        # A hold that asks again has other fields than its client has sent.
+        and ask.floor == 0
         # Whose page asks, and whom a proxy in front of us trusts, is found out each time.
         and not ask.route.aco
         and not client.headers.marks & fields.GRIP

@@ -318,3 +318,33 @@ async def test_other_routes_make_all_of_it_void():
     await play.learns()
     play.hits.forget()
     assert (len(play.hits), play.answers()) == (0, False)
+
+
+@in_virtual_time
+async def test_a_hold_that_asked_again_teaches_nothing():
+    play = Play()
+    await play.asks("/a", answer=a_response(FRESH, body="hello"))
+    request = Request(
+        method=b"GET", target=b"/a", authority=b"proxy", headers=fields(), peer="192.0.2.1"
+    )
+    asked = Request(
+        method=b"GET", target=b"/a", authority=b"proxy", headers=fields("Grip-Last: c; last-id=1")
+    )
+    cache, floor = play.world.cache, play.world.store.marks.tick()
+    play.world.origin.scripted.append(a_response(FRESH, body="since"))
+    for _ in range(2):
+        await cache.fetch(request, asked, play.route, interim=None, floor=floor)
+    assert cache.hits == 1
+    play.hits.learn(b"head", request)
+    assert not play.answers(b"head")
+
+
+@in_virtual_time
+async def test_who_was_answered_before_a_reload_teaches_nothing_after_it():
+    play = Play()
+    await play.asks("/a", answer=a_response(FRESH, body="hello"))
+    request = await play.asks("/a")
+    play.world.cache.forget_routes()
+    play.hits.forget()
+    play.hits.learn(b"head", request)
+    assert not play.answers(b"head")
