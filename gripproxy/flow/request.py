@@ -33,6 +33,7 @@ from gripproxy.protocol.signing import Verifier
 
 # With the switch on for all, parameters are looked at even where no route takes the request.
 _NO_ROUTE = Route(domain=None, id="", targets=())
+_ASKING = frozenset((b"GET", b"HEAD"))
 _EVENTS_TYPE = b"application/websocket-events"
 _NO_EVENTS = "Client not allowed to send WebSocket events directly."
 
@@ -155,7 +156,7 @@ class RequestFlow:
         response, target = await self._fetcher.fetch(
             asked,
             route,
-            client=request if route.cache and not trusted else None,
+            client=request if route.cache and _may_meet_cache(request, trusted=trusted) else None,
             interim=exchange.interim,
         )
         course.target = target
@@ -245,6 +246,14 @@ def choose(routes: RouteTable, request: Request, settings: Settings) -> Route | 
     return routes.match(
         request.host, path, secure=request.scheme == b"https", websocket=request.websocket
     )
+
+
+def _may_meet_cache(request: Request, *, trusted: bool) -> bool:
+    """Tell whether the cache is to see a request: of a trusted client only what may change things.
+
+    What such a request has changed is taken back whoever sent it (cache-and-purge.md, *Purge*).
+    """
+    return not trusted or request.method not in _ASKING
 
 
 def _refuse_events(request: Request, route: Route) -> None:

@@ -244,6 +244,18 @@ async def test_a_client_is_trusted_by_its_signature(sig, trusted):
 
 
 @in_virtual_time
+async def test_what_a_trusted_client_changes_is_taken_back():
+    world = World(a_route(cache=True), upstream=Verifier(KEY))
+    world.flow._clock.wall = lambda: 0.0
+    await world.ask("/r")
+    await world.answer("Cache-Control: max-age=60", body="old")
+    await world.ask("/r", signed(), method=b"POST")
+    await world.answer(body="done")
+    client = await world.ask("/r")
+    assert text_of(client) is None
+
+
+@in_virtual_time
 async def test_without_a_key_nobody_is_trusted():
     world = World()
     client = await world.ask("/", signed())
