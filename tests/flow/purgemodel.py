@@ -133,7 +133,10 @@ class Driver(VirtualLoop):
         self._virtual.now = end
 
     def forget(self):
-        """Drop everything that still waits."""
+        """Drop everything that still waits, and begin with time anew.
+
+        Else it would become so late, after 160,000 runs, that a nanosecond is no time any more.
+        """
         for task in asyncio.all_tasks(self):
             task.cancel()
         self.settle()
@@ -141,6 +144,7 @@ class Driver(VirtualLoop):
             timer.cancel()
         self._scheduled.clear()
         self.failures.clear()
+        self._virtual.now = _NoSelector.now
 
 
 # Origins
