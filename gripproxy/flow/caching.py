@@ -266,7 +266,9 @@ class Cache:
         why = reuse.why(facts, ask.demand, others=self._store.has(ask.key))
         if ask.floor and why is Forward.VARY_MISS:
             why = Forward.STALE  # what is stored is older than the event
-        if entry is None and self._is_for_one(ask, now):
+        # A part that has not what is asked for is as good as nothing.
+        missing = entry is None or entry.facts.part is not None
+        if missing and self._is_for_one(ask, now):
             return await self._alone(ask, why)
         asked_about = entry if verdict is Verdict.REVALIDATE else None
         return await self._by_flight(ask, asked_about, why, again=again)
