@@ -44,7 +44,7 @@ from gripproxy.protocol.routes import Route, Target
 from gripproxy.protocol.terms import HoldMode
 
 _ONLY_STORED = "Only a stored response was asked for, and there is none."
-# Flights of one key at once; one more waits for one of them to end (4).
+# Flights of one key at once; one more waits for the answer to one of them (4).
 FLIGHTS_MAX = 8
 
 Send = Callable[[Request, Route, Interim | None], Awaitable[tuple[Response, Target]]]
@@ -346,7 +346,10 @@ class Cache:
         if flight is None:
             running = [one for one in self._flights.get(ask.key, ()) if one.joinable]
             if len(running) >= FLIGHTS_MAX:
-                await running[0].over.wait()
+                asked = next((one for one in running if not one.known.is_set()), None)
+                if asked is None:  # bodies may last for ever
+                    return await self._alone(ask, why)
+                await asked.known.wait()
                 return await self._look_up(ask)
             flight = self._start(ask, entry)
         ask.at = self._store.marks.epoch

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.holdfakes import a_route, in_virtual_time
-from tests.world import World
+from gripproxy.flow.caching import FLIGHTS_MAX
+from tests.holdfakes import FakeSource, a_route, in_virtual_time
+from tests.world import World, a_response
 
 FRESH = ("Cache-Control: max-age=60", "Surrogate-Key: k")
 
@@ -19,3 +20,32 @@ async def test_a_range_that_a_stored_part_does_not_answer_goes_to_the_origin(sec
     await world.ask("/r", f"Range: bytes={asked}")
     (told,) = world.asked()
     assert f"Range: bytes={asked}" in told
+
+
+@in_virtual_time
+async def test_bodies_that_last_keep_nobody_waiting_however_many_they_are():
+    world = World(a_route(cache=True))
+    for _ in range(FLIGHTS_MAX):
+        await world.ask("/r")
+        await world.reply(a_response(*FRESH, body=FakeSource("begun")))
+        world.purge("k")
+    world.asked()
+    await world.ask("/r")
+    assert len(world.asked()) == 1
+    # What it brings is stored all the same.
+    await world.answer(*FRESH, body="new")
+    assert len(world.store) == 1
+
+
+@in_virtual_time
+async def test_who_waits_for_one_of_many_answers_waits_for_no_body():
+    world = World(a_route(cache=True))
+    for _ in range(FLIGHTS_MAX):
+        await world.ask("/r")
+        world.purge(everything=True)
+    world.asked()
+    await world.ask("/r")
+    assert world.asked() == []
+    for _ in range(FLIGHTS_MAX):
+        await world.reply(a_response(*FRESH, body=FakeSource("begun")))
+    assert len(world.asked()) == 1
