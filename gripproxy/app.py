@@ -141,6 +141,7 @@ class Front:
                 connect_timeout=proxy.origin_connect_timeout,
                 timeout=proxy.origin_timeout,
                 size=max(1, runner.client_maxconn // POOL_SHARE),
+                compression=runner.allow_compression,
             ),
         )
         self.forwarder = Forwarder(forwarding_settings(config))
