@@ -296,6 +296,12 @@ class Store(Generic[Facts]):
 
     # Storing
 
+    def may_put(self, flight: Flight[Facts]) -> bool:
+        """Tell whether what a flight brings would be stored if it were whole now."""
+        if not self.flight_is_good(flight):
+            return False
+        return not self._settles(flight.tags or (), flight.asked_at)
+
     def put(
         self,
         entry: Entry[Facts],

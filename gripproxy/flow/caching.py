@@ -235,13 +235,14 @@ class Cache:
         flight.target = target
         self._store.known(flight.mark, names, None)
         landing = _Landing(self, flight, names, None)
+        stored = self._store.may_put(flight.mark)
         if isinstance(response.body, bytes):
             landing.body_whole(response.body)
         else:
             flight.body = FlightBody(response.body, self._limit, landing)
             response.body = flight.body.reader()
             flight.body.begin()
-        return _told(response, report.forwarded(why, stored=True)), target
+        return _told(response, report.forwarded(why, stored=stored)), target
 
     # Looking up
 
@@ -445,7 +446,7 @@ class Cache:
         status = report.forwarded(
             why,
             status=flight.status,
-            stored=flight.refusal is None,
+            stored=flight.refusal is None and self._store.may_put(flight.mark),
             collapsed=None if leads else True,
             refusal=flight.refusal,
         )

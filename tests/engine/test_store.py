@@ -53,6 +53,19 @@ def test_what_is_stored_is_found():
     assert store.is_stored(entry)
 
 
+def test_what_may_be_stored_is_known_before_it_is_whole():
+    store = a_store()
+    flights = [Flight(KEY), Flight(KEY)]
+    for flight in flights:
+        store.begin(flight, now=1.0)
+        store.known(flight, [TAG], None)
+    assert store.may_put(flights[0])
+    store.purge(Purge(keys=("a",), soft=True, settle=2.0), [TAG], now=1.0)
+    assert not store.may_put(flights[0])
+    store.purge(HARD, [TAG], now=9.0)
+    assert not store.may_put(flights[1])
+
+
 def test_a_variant_takes_the_place_of_those_it_replaces():
     store = a_store()
     old = stored(store)

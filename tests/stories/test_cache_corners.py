@@ -49,3 +49,28 @@ async def test_who_waits_for_one_of_many_answers_waits_for_no_body():
     for _ in range(FLIGHTS_MAX):
         await world.reply(a_response(*FRESH, body=FakeSource("begun")))
     assert len(world.asked()) == 1
+
+
+def told(client) -> bytes:
+    """Return what the cache says of an answer."""
+    return (client.finished or client.answered).headers.get(b"cache-status")
+
+
+@pytest.mark.parametrize("line", ["X: 1", 'If-None-Match: "x"'])
+@in_virtual_time
+async def test_what_settles_is_not_said_to_be_stored(line):
+    world = World(a_route(cache=True))
+    world.purge("k", settle=2.0)
+    client = await world.ask("/r", line)
+    await world.answer(*FRESH, body="old")
+    assert told(client) == b"gripproxy; fwd=uri-miss"
+    assert len(world.store) == 0
+
+
+@in_virtual_time
+async def test_what_was_purged_on_its_way_is_not_said_to_be_stored():
+    world = World(a_route(cache=True))
+    client = await world.ask("/r")
+    world.purge("k")
+    await world.answer(*FRESH, body="old")
+    assert told(client) == b"gripproxy; fwd=uri-miss"

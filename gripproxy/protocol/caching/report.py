@@ -54,4 +54,7 @@ def forwarded(
 def is_shared(headers: Headers) -> bool:
     """Tell whether a response with this field of ours is for others, too."""
     told = headers.get_all(b"cache-status")
-    return bool(told) and (b"; hit;" in told[-1] or b"; stored" in told[-1])
+    if not told:
+        return False
+    # What is collapsed and has no `detail` was kept from being stored by a purge alone.
+    return b"; hit;" in told[-1] or b"; stored" in told[-1] or told[-1].endswith(b"; collapsed")

@@ -55,6 +55,8 @@ def test_what_went_to_the_origin_tells_why_and_what_became_of_it(why, more, valu
         (report.hit(12), True),
         (report.forwarded(Forward.URI_MISS, stored=True), True),
         (report.forwarded(Forward.STALE, stored=True, collapsed=True), True),
+        (report.forwarded(Forward.URI_MISS, collapsed=True), True),
+        (report.forwarded(Forward.URI_MISS, collapsed=True, refusal=Refusal.LIFETIME), False),
         (report.forwarded(Forward.URI_MISS, refusal=Refusal.PRIVATE), False),
         (report.forwarded(Forward.URI_MISS, collapsed=False), False),
     ],
