@@ -6,6 +6,13 @@ from contextlib import closing, contextmanager
 
 import pytest
 import tnetstring  # noqa: F401 -- pubcontrol does without ZeroMQ, silently, when it is missing
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from gripcontrol import (
     Channel,
     GripPubControl,
@@ -18,7 +25,7 @@ from gripcontrol import (
 from pubcontrol import Item
 
 from tests.wire.client import Client, WebSocket, ask, request, wait_until
-from tests.wire.launch import proxy
+from tests.wire.launch import UNDER_TEST, proxy
 from tests.wire.origin import Origin, Stage, events, text
 from tests.wire.running import Running
 
@@ -140,6 +147,25 @@ def test_requests_carry_a_signature_that_the_library_accepts(system, stage):
     signature = stage.request().value("Grip-Sig")
     assert validate_sig(signature, "changeme", "pushpin")
     assert not validate_sig(signature, "another", "pushpin")
+
+
+def test_a_signature_with_an_elliptic_curve_is_accepted(origin, stage, tmp_path):
+    private = ec.generate_private_key(ec.SECP256R1())
+    key = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "ec.pem").write_bytes(key)
+    signing = f"sig_iss=fastly:svc,sig_key=file:{tmp_path}/ec.pem"
+    stage.answer(text(body="seen"))
+    with UNDER_TEST([f"*,{signing} 127.0.0.1:{origin.port}"]) as signed:
+        ask(signed.port, request("GET", "/", stage.host))
+    signature = stage.request().value("Grip-Sig")
+
+    def accepted(by: ec.EllipticCurvePrivateKey, issuer: str = "fastly:svc") -> bool:
+        form = Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        return validate_sig(signature, by.public_key().public_bytes(*form), issuer)
+
+    assert accepted(private)
+    assert not accepted(private, "fastly:other")
+    assert not accepted(ec.generate_private_key(ec.SECP256R1()))
 
 
 # Over ZeroMQ
