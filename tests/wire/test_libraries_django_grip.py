@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.wire.client import Client, Response, WebSocket, ask, request
-from tests.wire.launch import behind
+from tests.wire.launch import Program, behind
 from tests.wire.running import Running
 
 pytestmark = pytest.mark.slow
@@ -17,10 +17,20 @@ HOST = "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
-def system() -> Iterator[Running]:
+def both() -> Iterator[tuple[Running, Program]]:
     serve = [sys.executable, SITE, "runserver", "--noreload", "--skip-checks", "127.0.0.1:{port}"]
-    with behind(serve, cwd=SITE.parent) as (running, _):
-        yield running
+    with behind(serve, cwd=SITE.parent) as pair:
+        yield pair
+
+
+@pytest.fixture
+def system(both: tuple[Running, Program]) -> Running:
+    return both[0]
+
+
+@pytest.fixture
+def site(both: tuple[Running, Program]) -> Program:
+    return both[1]
 
 
 @pytest.fixture
@@ -37,6 +47,11 @@ def get(system: Running, path: str) -> Response:
 def say(system: Running, text: str) -> None:
     """Let the site publish a text to everything that is held."""
     assert ask(system.port, request("POST", "/say", HOST, body=text.encode())).status == 204
+
+
+def end(system: Running) -> None:
+    """Let the site publish bytes, and the end, to what is held."""
+    assert ask(system.port, request("POST", "/end", HOST)).status == 204
 
 
 def test_the_library_accepts_the_signature(system):
@@ -70,6 +85,16 @@ def test_a_stream_gets_what_a_view_publishes_and_is_kept_alive(system):
         say(system, "hello\n")
         assert client.piece() == b"hello\n"
         assert client.piece() == b"still here\n"
+
+
+def test_a_view_publishes_bytes_to_a_stream_and_its_end(system):
+    with Client(system.port) as client:
+        client.send(request("GET", "/stream", HOST))
+        assert client.head().status == 200
+        assert client.piece() == b"open\n"
+        end(system)
+        rest = [piece for piece in client.pieces() if piece != b"still here\n"]
+        assert rest == [b"\x00\xff"]
 
 
 def test_a_stream_goes_on_at_its_next_link(system):
@@ -114,6 +139,23 @@ def test_a_ping_comes_back_with_its_content(socket):
 def test_a_view_closes_a_websocket_with_a_code(socket):
     socket.put("text", "bye")
     assert socket.message() == "close 4000"
+
+
+def test_a_view_publishes_bytes_to_a_websocket_and_its_end(system, socket):
+    end(system)
+    assert [socket.message() for _ in range(2)] == ["binary \\x00\\xff", "close 4001"]
+
+
+def test_a_detached_websocket_still_gets_what_is_published(system, site, socket):
+    closed = site.output.count("a socket was closed")
+    asked = site.output.count("POST /socket")
+    socket.put("text", "detach")
+    site.wait_to_say("a socket was closed", times=closed + 1)
+    socket.put("text", "nobody hears this")
+    say(system, "hello")
+    assert socket.message() == "text hello"
+    site.wait_to_say("POST /say", times=1)
+    assert site.output.count("POST /socket") == asked + 2  # the order, and the close
 
 
 def test_a_view_that_is_no_websocket_refuses_one(system):

@@ -75,6 +75,7 @@ def socket(request):
     while ws.can_recv():
         message = ws.recv()
         if message is None:
+            print("a socket was closed", flush=True)
             ws.close()
         elif message == "who":
             ws.send(ws.meta.get("user", "nobody"))
@@ -82,6 +83,8 @@ def socket(request):
             del ws.meta["user"]
         elif message == "bytes":
             ws.send_binary(b"\x00\xff")
+        elif message == "detach":
+            ws.detach()
         elif message == "bye":
             ws.close(4000)
         else:
@@ -99,7 +102,19 @@ def say(request):
     return HttpResponse(status=204)
 
 
-views = (signed, poll, unchanged, stream, linked, linked_on, socket, say)
+def end(request):
+    """Publish bytes, then the end, to streams and WebSockets."""
+    for channel, told in (
+        ("stream", HttpStreamFormat(b"\x00\xff")),
+        ("room", WebSocketMessageFormat(b"\x00\xff", binary=True)),
+        ("stream", HttpStreamFormat(close=True)),
+        ("room", WebSocketMessageFormat(action="close", code=4001)),
+    ):
+        publish(channel, told, blocking=True)
+    return HttpResponse(status=204)
+
+
+views = (signed, poll, unchanged, stream, linked, linked_on, socket, say, end)
 urlpatterns = [path(view.__name__.replace("_", "-"), view) for view in views]
 
 if __name__ == "__main__":
