@@ -19,6 +19,9 @@ class Whole(Protocol):
     def wanted(self) -> bool:
         """Tell whether readers may come that are not here yet."""
 
+    def buffered(self, more: int) -> None:
+        """Take note that it holds so many bytes more, or less, while it is under way."""
+
     def body_whole(self, body: bytes | None) -> None:
         """Take the whole body, None if it was too large to be kept or nobody wanted it."""
 
@@ -76,6 +79,7 @@ class FlightBody:
         self._pieces.append(piece)
         self._size += len(piece)
         self._kept += len(piece)
+        self._owner.buffered(len(piece))
         for reader in list(self._readers):
             reader.advance()
         if self._size > self._limit:
@@ -86,6 +90,7 @@ class FlightBody:
         """Take note that the body is whole."""
         self._ended = True
         self._trailers = trailers
+        self._owner.buffered(-self._kept)
         self._owner.body_whole(None if self._size > self._limit else b"".join(self._pieces))
         for reader in list(self._readers):
             reader.advance()
@@ -93,6 +98,7 @@ class FlightBody:
     def body_failed(self, error: GripProxyError) -> None:
         """Break off for everyone."""
         self.failure = error
+        self._owner.buffered(-self._kept)
         self._owner.body_broken(error)
         for reader in list(self._readers):
             reader.advance()
@@ -131,6 +137,7 @@ class FlightBody:
         if not (storable or self._readers or self._owner.wanted()):
             self._abandoned = True
             self._source.abandon()
+            self._owner.buffered(-self._kept)
             self._owner.body_whole(None)
 
     def taken(self) -> None:
@@ -145,7 +152,10 @@ class FlightBody:
         slowest = min((reader.at for reader in self._readers), default=self._gone)
         count = slowest - self._gone
         if count > 0:
-            self._kept -= sum(map(len, self._pieces[:count]))
+            dropped = sum(map(len, self._pieces[:count]))
+            self._kept -= dropped
+            if not (self._ended or self.failure):
+                self._owner.buffered(-dropped)
             del self._pieces[:count]
             self._gone = slowest
         if self._kept > BUFFER_MAX and not self._paused:

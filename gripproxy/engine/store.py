@@ -134,6 +134,7 @@ class Store(Generic[Facts]):
         self.marks = Marks()
         self._limit = size
         self._size = 0
+        self._buffers = 0
         self._chain = chain or _no_chain
         self._entries: OrderedDict[Entry[Facts], None] = OrderedDict()
         self._resources: dict[Key, list[Entry[Facts]]] = {}
@@ -148,8 +149,8 @@ class Store(Generic[Facts]):
 
     @property
     def size(self) -> int:
-        """How many bytes stored responses take, with their tags."""
-        return self._size + self.marks.carried * TAG_BYTES
+        """How many bytes stored responses take, with their tags and the buffers of flights."""
+        return self._size + self._buffers + self.marks.carried * TAG_BYTES
 
     # Finding
 
@@ -345,6 +346,11 @@ class Store(Generic[Facts]):
         self._size += entry.size
         self._shrink(now)
         return True
+
+    def buffer(self, more: int, *, now: float) -> None:
+        """Take note that flights keep so many bytes more, or less: others make room for them."""
+        self._buffers += more
+        self._shrink(now)
 
     def _settles(self, tags: tuple[Tag, ...], asked_at: float) -> bool:
         marks = self.marks

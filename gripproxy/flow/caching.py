@@ -637,6 +637,10 @@ class Cache:
         hold = HoldFacts(asked.mode is HoldMode.STREAM, tuple(held))
         return replace(hold, resumes=resuming.can_resume(asked, hold)), body
 
+    def buffered(self, more: int) -> None:
+        """Count what flights keep: stored responses make room for it."""
+        self._store.buffer(more, now=self._clock.now())
+
     def landed(self, flight: _Flight, landing: "_Landing", body: bytes | None) -> None:
         """Store what has come, if it may be, and end the flight (6)."""
         facts, response = flight.facts, flight.response
@@ -687,6 +691,10 @@ class _Landing:
     def wanted(self) -> bool:
         """Tell whether clients still wait who have not begun to read."""
         return self.flight.waiting > 0
+
+    def buffered(self, more: int) -> None:
+        """Count what is kept of a body that is under way."""
+        self.cache.buffered(more)
 
     def body_whole(self, body: bytes | None) -> None:
         """Store a whole body."""

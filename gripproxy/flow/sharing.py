@@ -46,6 +46,9 @@ class _Flight:
         """Tell whether somebody waits who has not begun to read."""
         return self.waiting > 0
 
+    def buffered(self, _more: int) -> None:
+        """It is small, and no part of what is stored."""
+
     def body_whole(self, _body: bytes | None) -> None:
         """Take note of the end: who comes now asks anew."""
         self.over(self)

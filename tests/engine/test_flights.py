@@ -52,6 +52,10 @@ class Owner:
     def __init__(self):
         self.outcome = None
         self.expects = False
+        self.bytes = 0
+
+    def buffered(self, more):
+        self.bytes += more
 
     def wanted(self):
         return self.expects
@@ -217,3 +221,67 @@ def test_readers_at_any_pace_see_the_same(pieces, limit, moves):
     assert steady.content == fitful.content == content
     assert steady.end == fitful.end == "end"
     assert owner.outcome == ("whole", content if len(content) <= limit else None)
+
+
+# What it holds
+
+
+def test_what_is_kept_counts_until_the_end():
+    origin, owner = Origin(), Owner()
+    body = FlightBody(origin, 100, owner)
+    body.begin()
+    origin.receiver.body_piece(b"12345")
+    assert owner.bytes == 5
+    origin.receiver.body_end(None)
+    assert owner.bytes == 0
+
+
+def test_what_every_reader_has_taken_of_a_large_body_counts_no_more():
+    origin, owner = Origin(), Owner()
+    body = FlightBody(origin, 6, owner)
+    body.begin()
+    slow = body.reader()
+    origin.receiver.body_piece(b"12345")
+    origin.receiver.body_piece(b"67890")
+    assert owner.bytes == 10
+    slow.start(Client())
+    assert owner.bytes == 0
+    slow.pause()
+    origin.receiver.body_piece(b"x")
+    origin.receiver.body_end(None)
+    slow.resume()
+    assert owner.bytes == 0
+
+
+def test_a_body_that_breaks_off_or_is_left_counts_no_more():
+    for end in ("fail", "leave"):
+        origin, owner = Origin(), Owner()
+        body = FlightBody(origin, 3, owner, kept=False)
+        body.begin()
+        reader = body.reader()
+        origin.receiver.body_piece(b"12345")
+        assert owner.bytes == 5
+        if end == "fail":
+            origin.receiver.body_failed(BROKEN)
+        else:
+            reader.abandon()
+        assert owner.bytes == 0
+
+
+def test_what_is_taken_after_the_end_was_discounted_before():
+    origin, owner = Origin(), Owner()
+    body = FlightBody(origin, 3, owner)
+    body.begin()
+
+    class Slow(Client):
+        def body_piece(self, piece):
+            super().body_piece(piece)
+            reader.pause()
+
+    reader, client = body.reader(), Slow()
+    reader.start(client)
+    for piece in (b"12", b"34", b"56"):
+        origin.receiver.body_piece(piece)
+    origin.receiver.body_end(None)
+    reader.resume()
+    assert (client.content, owner.bytes) == (b"1234", 0)

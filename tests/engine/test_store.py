@@ -53,6 +53,18 @@ def test_what_is_stored_is_found():
     assert store.is_stored(entry)
 
 
+def test_what_is_stored_makes_room_for_the_buffers_of_flights():
+    store = a_store(5000)
+    stored(store)
+    size = store.size
+    store.buffer(1000, now=0.0)
+    assert (len(store), store.size) == (1, size + 1000)
+    store.buffer(4000, now=0.0)
+    assert (len(store), store.size) == (0, 5000)
+    store.buffer(-5000, now=0.0)
+    assert store.size == 0
+
+
 def test_what_may_be_stored_is_known_before_it_is_whole():
     store = a_store()
     flights = [Flight(KEY), Flight(KEY)]

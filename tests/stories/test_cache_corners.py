@@ -74,3 +74,17 @@ async def test_what_was_purged_on_its_way_is_not_said_to_be_stored():
     world.purge("k")
     await world.answer(*FRESH, body="old")
     assert told(client) == b"gripproxy; fwd=uri-miss"
+
+
+@in_virtual_time
+async def test_what_is_stored_makes_room_for_what_is_on_its_way():
+    world = World(a_route(cache=True))
+    await world.ask("/stored")
+    await world.answer(*FRESH, body="old")
+    await world.ask("/r")
+    source = FakeSource("x" * 999_000)
+    await world.reply(a_response(*FRESH, body=source))
+    assert len(world.store) == 0
+    assert world.store.size > 999_000
+    source.fail()
+    assert world.store.size < 999_000
