@@ -304,12 +304,6 @@ def test_the_command_lets_nothing_be_stored_for_a_while(system, stage):
     assert [body(system), body(system)] == ["version 2", "version 3"]
 
 
-def test_the_command_lets_nothing_be_stored_for_a_while(system, stage):
-    body(system)
-    assert called(system, "--key", "k", "--settle", "60") == (0, "Purged: 1\n", "")
-    assert [body(system), body(system)] == ["version 2", "version 3"]
-
-
 def test_the_command_wants_to_know_what(system):
     code, out, err = called(system)
     assert (code, out) == (2, "")
