@@ -191,6 +191,7 @@ def _say_rest(route: Route) -> Iterator[str]:
         yield "an item purges the responses that name its channel"
     if route.aco:
         yield "other sites may ask, also by JSON-P"
+    yield from _say_jsonp(route)
     if route.sockjs:
         below = f" (for the origin {_text(route.sockjs_as_path)})" if route.sockjs_as_path else ""
         yield f"below {_text(route.sockjs)} is SockJS{below}"
@@ -198,6 +199,20 @@ def _say_rest(route: Route) -> Iterator[str]:
         yield "error answers say why"
     if route.log_level is not None:
         yield f"its log level is {route.log_level}"
+
+
+def _say_jsonp(route: Route) -> Iterator[str]:
+    """Say what a line changes in JSON-P, which an option may switch on for all routes."""
+    if "jsonp_mode" in route.parameters_used:
+        yield f"JSON-P answers are {route.jsonp_mode}"
+    if route.jsonp_cb:
+        yield f"{_text(route.jsonp_cb)} names the JSON-P callback"
+    if route.jsonp_defcb:
+        yield f"the JSON-P callback is {_text(route.jsonp_defcb)} if none is given"
+    if route.jsonp_body:
+        yield f"{_text(route.jsonp_body)} has the body of JSON-P"
+    if "jsonp_defmethod" in route.parameters_used:
+        yield f"JSON-P is {_text(route.jsonp_defmethod)} if no method is given"
 
 
 def _text(wire: bytes) -> str:
