@@ -176,6 +176,8 @@ def screen(start: Start) -> str:
 
 def _listeners(start: Start) -> Iterator[tuple[str, str]]:
     handler = start.config.handler
+    if start.config.path:
+        yield "config", str(start.config.path)
     for listener in start.clients:
         scheme = "http://" if listener.file is None else ""
         yield "clients", f"{scheme}{listener.endpoint}"

@@ -385,6 +385,7 @@ def test_a_start_shows_what_listens_and_how_to_publish(tmp_path):
     with started(tmp_path, *ROUTE, *given) as running:
         shown = [line.split(maxsplit=1) for line in running.output.splitlines() if line[:1] == " "]
     assert shown == [
+        ["config", "gripproxy.conf"],
         ["clients", f"http://127.0.0.1:{port}"],
         ["control", f"http://127.0.0.1:{control}/publish"],
         ["PULL", f"tcp://127.0.0.1:{zeromq}"],
