@@ -183,8 +183,6 @@ def check(
         _say_problems(str(error).splitlines())
     for text in (*read.notices, *startup.not_built(read), *table.warnings):
         click.echo(f"warning: {text}")
-    for text in startup.inactive(table):
-        click.echo(f"warning: {text}")
     for route in table.routes:
         click.echo(f"{route.place}: {routesfile.explain(route)}")
     for note in routesfile.order_notes(table.routes):

@@ -134,7 +134,10 @@ def say(start: Start) -> None:
         log.warning("%s", notice)
     if start.routes_path is not None:
         supervisor.say_routes(start.routes)
-    for note in (*inactive(start.routes), *single(start)):
+    else:
+        for warning in start.routes.warnings:
+            log.warning("%s", warning)
+    for note in single(start):
         log.warning("%s", note)
     for source in read.sources:
         log.debug("%s", source)
@@ -146,24 +149,12 @@ def not_built(read: Config) -> Iterator[str]:
         yield "[runner] https_ports: not supported yet, without effect"
 
 
-def inactive(routes: RoutesFile) -> Iterator[str]:
-    """Name the parameters of routes that do not act yet."""
-    for route in routes.routes:
-        names = sorted(route.parameters_used & _NOT_ACTING)
-        if names:
-            yield f"{route.place}: {', '.join(names)}: not supported yet, without effect"
-
-
 def single(start: Start) -> Iterator[str]:
     """Name the parameters of routes that need all requests of a client in one process."""
     if worker_count(start.config.runner) > 1:
         for route in start.routes.routes:
             if route.sockjs:
                 yield f"{route.place}: sockjs: pages that poll need workers=1"
-
-
-# Parameters of routes that are read but do not act yet.
-_NOT_ACTING = frozenset(("session",))
 
 
 def screen(start: Start) -> str:

@@ -319,6 +319,12 @@ def test_check_warns_of_what_is_odd(tmp_path):
     assert "warning: routes:2 skipping duplicate condition" in lines
 
 
+def test_check_warns_of_a_parameter_once(tmp_path):
+    result = checked(tmp_path, GOOD, "*,session test\n")
+    warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: routes")]
+    assert warnings == ["warning: routes:1: session is not supported"]
+
+
 def test_check_says_whose_order_decides(tmp_path):
     result = checked(tmp_path, GOOD, "*,ssl=no test\n*,path_beg=/a test\n")
     assert any(line.startswith("note: routes:2: ") for line in result.stdout.splitlines())
@@ -393,6 +399,11 @@ def test_a_start_shows_what_listens_and_how_to_publish(tmp_path):
         ["publish", f"GRIP_URL=http://127.0.0.1:{control} gripproxy publish CHANNEL CONTENT"],
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["gripproxy.conf"]
+
+
+def test_a_start_warns_of_what_is_odd_in_a_route_of_the_command_line(tmp_path):
+    with started(tmp_path, "--route", "*,nosuch test", *alone()) as running:
+        assert running.output.count('<route>:1: unknown option "nosuch"') == 1
 
 
 def test_a_start_without_ports_for_publishers_says_so(tmp_path):
