@@ -19,6 +19,9 @@ class Whole(Protocol):
     def wanted(self) -> bool:
         """Tell whether readers may come that are not here yet."""
 
+    def storable(self) -> bool:
+        """Tell whether it would be stored if it were whole now, and not too large."""
+
     def buffered(self, more: int) -> None:
         """Take note that it holds so many bytes more, or less, while it is under way."""
 
@@ -32,12 +35,8 @@ class Whole(Protocol):
 class FlightBody:
     """A body with many readers: the receiver of one `Source`, and the maker of many."""
 
-    def __init__(self, source: Source, limit: int, owner: Whole, *, kept: bool = True) -> None:
-        """Make a body that can be joined up to `limit` bytes.
-
-        `kept`: until then it is wanted even if nobody reads it, since it is to be stored.
-        """
-        self._wanted = kept
+    def __init__(self, source: Source, limit: int, owner: Whole) -> None:
+        """Make a body that can be joined, and perhaps stored, up to `limit` bytes."""
         self._source = source
         self._limit = limit
         self._owner = owner
@@ -82,8 +81,9 @@ class FlightBody:
         self._owner.buffered(len(piece))
         for reader in list(self._readers):
             reader.advance()
-        if self._size > self._limit:
+        if not self._readers:
             self.look_for_readers()
+        if self._size > self._limit:
             self._drop_taken()
 
     def body_end(self, trailers: Headers | None) -> None:
@@ -133,8 +133,9 @@ class FlightBody:
         """Let the origin go if nobody reads, nobody will, and it cannot be stored."""
         if self._ended or self._abandoned or self.failure is not None:
             return
-        storable = self._wanted and self._size <= self._limit
-        if not (storable or self._readers or self._owner.wanted()):
+        if self._readers or self._owner.wanted():
+            return
+        if self._size > self._limit or not self._owner.storable():
             self._abandoned = True
             self._source.abandon()
             self._owner.buffered(-self._kept)

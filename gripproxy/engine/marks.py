@@ -31,6 +31,7 @@ class Tag:
 
     __slots__ = (
         "entries",
+        "flights",
         "hard",
         "hard_id",
         "moved",
@@ -51,6 +52,7 @@ class Tag:
         self.hard_id: str | None = None  # of a channel whose items purge: the item of `hard`
         self.settle_until = 0.0
         self.entries: dict[object, None] = {}  # that carry it, in the order they came
+        self.flights = 0  # how many are under way that carry it
 
     def __repr__(self) -> str:
         return f"<Tag {self.name} hard={self.hard} moved={self.moved} entries={len(self.entries)}>"
@@ -112,8 +114,8 @@ class Marks:
 
     # Tags
 
-    def refer(self, names: Iterable[TagName], by: object) -> tuple[Tag, ...]:
-        """Return the tags of these names, which an entry or a known flight now carries."""
+    def refer(self, names: Iterable[TagName], by: object = None) -> tuple[Tag, ...]:
+        """Return the tags of these names, which an entry now carries; None: a known flight."""
         found = []
         for name in names:
             tag = self._tags.get(name)
@@ -121,15 +123,21 @@ class Marks:
                 tag = self._orphaned(name) or Tag(name)
                 self._forget(name)
                 self._tags[name] = tag
-            tag.entries[by] = None
+            if by is None:
+                tag.flights += 1
+            else:
+                tag.entries[by] = None
             found.append(tag)
         return tuple(found)
 
-    def release(self, tags: Iterable[Tag], by: object, *, now: float) -> None:
-        """Take note that something no longer carries these tags."""
+    def release(self, tags: Iterable[Tag], by: object = None, *, now: float) -> None:
+        """Take note that an entry, or a flight, no longer carries these tags."""
         for tag in tags:
-            tag.entries.pop(by, None)
-            if not tag.entries and self._tags.get(tag.name) is tag:
+            if by is None:
+                tag.flights -= 1
+            else:
+                tag.entries.pop(by, None)
+            if not (tag.entries or tag.flights) and self._tags.get(tag.name) is tag:
                 del self._tags[tag.name]
                 if tag.settle_until > now or (self._unknown and tag.last):
                     self._orphan(tag)

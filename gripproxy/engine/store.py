@@ -95,14 +95,16 @@ class Entry(Generic[Facts]):
 class Flight(Generic[Facts]):
     """A request that is with the origin on behalf of the cache."""
 
-    __slots__ = ("asked_at", "began", "forgotten", "hold", "key", "tags")
+    __slots__ = ("asked_at", "began", "forgotten", "hold", "key", "released", "tags", "urls")
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, urls: frozenset[TagName] = frozenset()) -> None:
         self.key = key
+        self.urls = urls  # the tags that are known from the beginning
         self.began = 0
         self.asked_at = 0.0  # monotonic seconds
         self.forgotten = False  # whether marks after its beginning were dropped meanwhile
         self.tags: tuple[Tag, ...] | None = None  # None: not known yet
+        self.released = False  # whether it is over, and no longer counts as one that has them
         self.hold: HoldFacts | None = None
 
 
@@ -272,7 +274,7 @@ class Store(Generic[Facts]):
         self, flight: Flight[Facts], names: Iterable[TagName], hold: HoldFacts | None
     ) -> None:
         """Take note of the tags of a flight's response; a forgotten epoch makes it dead."""
-        flight.tags = self.marks.refer(names, flight)
+        flight.tags = self.marks.refer(names)
         flight.hold = hold
         if flight.began < self.marks.forgotten:
             flight.forgotten = True
@@ -282,13 +284,16 @@ class Store(Generic[Facts]):
         """Take note that a flight is over."""
         self.marks.settle(now)
         self.marks.flight_known(flight)
-        if flight.tags:
-            self.marks.release(flight.tags, flight, now=now)
+        if flight.tags and not flight.released:
+            self.marks.release(flight.tags, now=now)
+        flight.released = True
 
     def flight_is_good(self, flight: Flight[Facts], *, soft: bool = False) -> bool:
         """Tell whether what a flight brings may be believed by all who wait for it."""
         if flight.tags is None:
-            return flight.began >= max(self.marks.all.hard, self.marks.forgotten)
+            earliest = max(self.marks.all.hard, self.marks.forgotten)
+            named = [tag for name in flight.urls if (tag := self.marks.find(name)) is not None]
+            return flight.began >= max([earliest, *(tag.hard for tag in named)])
         if flight.forgotten or self.is_dead(flight.began, flight.tags, flight.hold):
             return False
         if soft and self.is_softly_purged(flight.began, flight.tags):

@@ -68,6 +68,14 @@ class Ask:
     at: int = 0
     interim: Interim | None = None
 
+    @property
+    def alone_key(self) -> Key:
+        """What is remembered if the response is not shareable.
+
+        Of one who has a cookie or credentials that says nothing of those who have none.
+        """
+        return (self.key, self.demand.cookie, self.demand.authorization)
+
 
 @dataclass(slots=True, eq=False)
 class _Flight:
@@ -304,7 +312,7 @@ class Cache:
 
     def _is_for_one(self, ask: Ask, now: float) -> bool:
         """Tell whether what the origin will say is of no use to others, or not all of it."""
-        if ask.demand.own or self._store.alone(ask.key, now=now):
+        if ask.demand.own or self._store.alone(ask.alone_key, now=now):
             return True
         return ask.demand.head and not self._flights.get(ask.key)
 
@@ -483,7 +491,8 @@ class Cache:
 
     def _start(self, ask: Ask, entry: Entry[Facts] | None) -> _Flight:
         """Begin a flight; its epoch is taken before the first byte goes out."""
-        flight = _Flight(Flight(ask.key))
+        urls = tags.of_urls(ask.client, ask.request)
+        flight = _Flight(Flight(ask.key, urls))
         self._store.begin(flight.mark, now=self._clock.now())
         self._flights.setdefault(ask.key, []).append(flight)
         self._tasks.start(self._fly(flight, ask, entry), name="flight")
@@ -553,6 +562,8 @@ class Cache:
         if flight.freshens is not None:
             names |= {tag.name for tag in flight.freshens.tags}
         flight.response = response
+        if flight.refusal not in (None, Refusal.LIFETIME):
+            self._store.remember_alone(ask.alone_key, now=self._clock.wall())
         await self._flow(flight, body, names, hold)
 
     def _look_at(
@@ -584,8 +595,6 @@ class Cache:
     ) -> None:
         """Make known what has come, and let its body flow to all who wait."""
         self._store.known(flight.mark, names, hold)
-        if flight.refusal not in (None, Refusal.LIFETIME):
-            self._store.remember_alone(flight.mark.key, now=self._clock.wall())
         landing = _Landing(self, flight, names, hold)
         if isinstance(body, bytes):
             flight.body = body
@@ -636,6 +645,10 @@ class Cache:
         held += [HeldOn(sub, None) for sub in sorted(subs)]
         hold = HoldFacts(asked.mode is HoldMode.STREAM, tuple(held))
         return replace(hold, resumes=resuming.can_resume(asked, hold)), body
+
+    def may_store(self, flight: _Flight) -> bool:
+        """Tell whether what a flight brings would be stored if it were whole now."""
+        return self._store.may_put(flight.mark)
 
     def buffered(self, more: int) -> None:
         """Count what flights keep: stored responses make room for it."""
@@ -691,6 +704,10 @@ class _Landing:
     def wanted(self) -> bool:
         """Tell whether clients still wait who have not begun to read."""
         return self.flight.waiting > 0
+
+    def storable(self) -> bool:
+        """Tell whether it would be stored if it were whole now."""
+        return self.flight.refusal is None and self.cache.may_store(self.flight)
 
     def buffered(self, more: int) -> None:
         """Count what is kept of a body that is under way."""

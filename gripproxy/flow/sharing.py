@@ -49,6 +49,10 @@ class _Flight:
     def buffered(self, _more: int) -> None:
         """It is small, and no part of what is stored."""
 
+    def storable(self) -> bool:
+        """Tell that it is for those who wait only."""
+        return False
+
     def body_whole(self, _body: bytes | None) -> None:
         """Take note of the end: who comes now asks anew."""
         self.over(self)
@@ -120,7 +124,7 @@ class Sharing:
                 flight.body = response.body
                 flight.over(flight)
             else:
-                flight.body = FlightBody(response.body, KEPT_MAX, flight, kept=False)
+                flight.body = FlightBody(response.body, KEPT_MAX, flight)
         finally:
             if flight.error is not None:
                 flight.over(flight)

@@ -53,6 +53,10 @@ class Owner:
         self.outcome = None
         self.expects = False
         self.bytes = 0
+        self.stores = True
+
+    def storable(self):
+        return self.stores
 
     def buffered(self, more):
         self.bytes += more
@@ -256,7 +260,8 @@ def test_what_every_reader_has_taken_of_a_large_body_counts_no_more():
 def test_a_body_that_breaks_off_or_is_left_counts_no_more():
     for end in ("fail", "leave"):
         origin, owner = Origin(), Owner()
-        body = FlightBody(origin, 3, owner, kept=False)
+        body = FlightBody(origin, 3, owner)
+        owner.stores = False
         body.begin()
         reader = body.reader()
         origin.receiver.body_piece(b"12345")
@@ -285,3 +290,17 @@ def test_what_is_taken_after_the_end_was_discounted_before():
     origin.receiver.body_end(None)
     reader.resume()
     assert (client.content, owner.bytes) == (b"1234", 0)
+
+
+def test_what_can_no_longer_be_stored_is_let_go_when_nobody_reads():
+    body, origin, owner = a_body()
+    reader = body.reader()
+    origin.receiver.body_piece(b"1")
+    reader.abandon()
+    assert "abandon" not in origin.calls
+    origin.receiver.body_piece(b"2")
+    assert "abandon" not in origin.calls
+    owner.stores = False  # it was purged
+    origin.receiver.body_piece(b"3")
+    assert "abandon" in origin.calls
+    assert owner.outcome == ("whole", None)

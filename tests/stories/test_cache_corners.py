@@ -88,3 +88,31 @@ async def test_what_is_stored_makes_room_for_what_is_on_its_way():
     assert world.store.size > 999_000
     source.fail()
     assert world.store.size < 999_000
+
+
+@in_virtual_time
+async def test_who_comes_after_a_purge_of_the_url_does_not_wait_for_an_older_answer():
+    world = World(a_route(cache=True))
+    first = await world.ask("/r")
+    world.purge(urls=("proxy/r",))
+    second = await world.ask("/r")
+    assert len(world.asked()) == 2
+    await world.answer(*FRESH, body="old")
+    assert (first.answered.body, second.answered) == (b"old", None)
+    await world.answer(*FRESH, body="new")
+    assert second.answered.body == b"new"
+
+
+@in_virtual_time
+async def test_what_is_for_one_with_a_cookie_does_not_keep_others_from_sharing():
+    world = World(a_route(cache=True))
+    hold = ("Grip-Hold: response", "Grip-Channel: c", "Cache-Control: max-age=60")
+    await world.ask("/p", "Cookie: me=1")
+    await world.answer(*hold)
+    world.asked()
+    await world.ask("/p")
+    await world.ask("/p")
+    assert len(world.asked()) == 1
+    await world.answer(*hold)
+    assert world.asked() == []
+    assert len(world.store) == 1

@@ -39,8 +39,7 @@ def of(
     """
     keys = _keys(headers)
     groups = _groups(headers, b"cache-groups")
-    found = {(URL, urls.of(client.authority, client.target))}
-    found.add((URL, urls.of(asked.authority, asked.target)))
+    found = set(of_urls(client, asked))
     found.update((KEY, key) for key in (*keys, *groups))
     origin = _origin(client.scheme, client.authority)
     found.update((GROUP, origin + group) for group in groups)
@@ -54,6 +53,11 @@ def of(
     if len(found) > TAGS_MAX or any(len(n) > LENGTH_MAX for space, n in found if space != URL):
         return None
     return frozenset(found)
+
+
+def of_urls(client: Request, asked: Request) -> frozenset[Tag]:
+    """Return the tags of a request's URL, as the client and as its origin name it."""
+    return frozenset([(URL, urls.of(one.authority, one.target)) for one in (client, asked)])
 
 
 def _words(headers: Headers) -> list[bytes]:
