@@ -140,18 +140,8 @@ def confirms(stored: Headers, told: Headers) -> bool:
     return modified is None or modified == stored.get(b"last-modified")
 
 
-def agrees(stored: Headers, told: Headers, length: int) -> bool:
-    """Tell whether a 200 to a HEAD describes what is stored, `length` bytes (RFC 9111 4.3.5)."""
-    for lower in (b"etag", b"last-modified"):
-        value = told.get(lower)
-        if value is not None and value != stored.get(lower):
-            return False
-    size = told.get(b"content-length")
-    return size is None or size == b"%d" % length
-
-
 def freshened(stored: Headers, told: Headers, received_at: float) -> Headers:
-    """Return the stored fields as those of a 304 (or of a HEAD) update them.
+    """Return the stored fields as those of a 304 update them.
 
     `told` is without hop-by-hop fields. `Age` and `Date` are those of the validation.
     """

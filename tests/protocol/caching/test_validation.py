@@ -198,15 +198,6 @@ def test_who_was_asked_by_a_date_may_speak_of_another_version():
     assert not validation.confirms(stored, headers(last_modified=at(-5)))
 
 
-def test_a_head_agrees_if_nothing_speaks_against_it():
-    stored = headers(etag=b'"a"', last_modified=at(-60))
-    assert validation.agrees(stored, Headers(), 5)
-    assert validation.agrees(stored, headers(etag=b'"a"', content_length=b"5"), 5)
-    assert not validation.agrees(stored, headers(etag=b'"b"'), 5)
-    assert not validation.agrees(stored, headers(last_modified=at(-5)), 5)
-    assert not validation.agrees(stored, headers(content_length=b"6"), 5)
-
-
 # Updating
 
 
