@@ -311,11 +311,13 @@ def _is_address(host: str) -> bool:
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
     for text in (
+        "0.0.0.0/8",  # leads to this machine, too
         "127.0.0.0/8",
         "10.0.0.0/8",
         "172.16.0.0/12",
         "192.168.0.0/16",
         "169.254.0.0/16",
+        "::/128",
         "::1/128",
         "fc00::/7",
         "fe80::/10",
