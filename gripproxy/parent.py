@@ -203,6 +203,7 @@ class Parent:
         read = self._reporter.join(link) if self._reporter is not None else ()
         link.send(Message.START, pickle.dumps(self._work(index, purges, tuple(read))))
         self._all.join(link)
+        link.begin()
         return worker
 
     def _listeners(self, index: int) -> tuple[int, ...]:

@@ -83,9 +83,9 @@ class Worker:
     async def serve(self) -> int:
         """Serve until the parent says so, or is gone; return the exit code."""
         sock = socket.socket(fileno=self._fd)
-        # Before anything comes: the first message is answered at once.
         link = self._link = Link(self._received, lambda _: self._over.set())
         await self._loop.create_unix_connection(lambda: link, sock=sock)
+        link.begin()
         await self._over.wait()
         if self._teller is not None:
             self._teller.close()

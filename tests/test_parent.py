@@ -92,6 +92,7 @@ async def test_a_process_that_lives_without_its_link_is_ended(made, monkeypatch,
         "import socket, sys, time\n"
         "from gripproxy.cluster.wire import Message, encode\n"
         "link = socket.socket(fileno=int(sys.argv[1]))\n"
+        "link.recv(1 << 20)\n"  # what a worker is told; before that it has nothing to do
         "link.sendall(encode(Message.READY))\n"
         "link.close()\n"
         "time.sleep(60)\n"

@@ -23,13 +23,17 @@ PENDING_MAX = 256 * 1024 * 1024
 
 
 class Link(asyncio.Protocol):
-    """One end of a pair of sockets, speaking messages."""
+    """One end of a pair of sockets, speaking messages.
+
+    What comes before `begin` is kept until then: whoever is told must know the link.
+    """
 
     def __init__(
         self,
         received: Callable[["Link", Message, list[Value]], None],
         lost: Callable[["Link"], None],
     ) -> None:
+        self._early: list[tuple[Message, list[Value]]] | None = []
         self._received = received
         self._lost = lost
         self._decoder = Decoder()
@@ -41,13 +45,25 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for kind, values in self._decoder.feed(data):
-                self._received(self, kind, values)
+                if self._early is None:
+                    self._received(self, kind, values)
+                else:
+                    self._early.append((kind, values))
         except PacketError:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        self._lost(self)
+        if self._early is None:
+            self._lost(self)
+
+    def begin(self) -> None:
+        """Tell of what has come so far, and from now on at once."""
+        early, self._early = self._early or (), None
+        for kind, values in early:
+            self._received(self, kind, values)
+        if self.transport is None:
+            self._lost(self)
 
     def send(self, kind: Message, *values: Value) -> None:
         """Send a message; nothing happens if the other side is gone."""

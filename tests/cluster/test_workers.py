@@ -253,6 +253,7 @@ class Ends:
         loop = asyncio.get_running_loop()
         _, self.near = await loop.create_unix_connection(self._link, sock=ours)
         self.far, _ = await loop.create_unix_connection(asyncio.Protocol, sock=theirs)
+        self.near.begin()
 
     def _link(self) -> Link:
         return Link(self._received, self._lost)
@@ -273,6 +274,17 @@ async def ends():
     yield both
     both.near.close()
     both.far.abort()
+
+
+async def test_what_comes_early_is_kept_until_it_can_be_told():
+    ends = Ends()
+    link = ends._link()
+    link.connection_made(asyncio.Transport())
+    link.data_received(encode(Message.SYNC, 5))
+    link.connection_lost(None)
+    assert (ends.got, ends.lost) == ([], [])
+    link.begin()
+    assert (ends.got, ends.lost) == ([(Message.SYNC, [5])], [link])
 
 
 async def test_a_link_gives_messages(ends):
