@@ -75,6 +75,8 @@ class FlightBody:
 
     def body_piece(self, piece: bytes) -> None:
         """Take a piece, and hand it on."""
+        if self._abandoned:  # the rest of what was read with the piece before
+            return
         self._pieces.append(piece)
         self._size += len(piece)
         self._kept += len(piece)
@@ -88,6 +90,8 @@ class FlightBody:
 
     def body_end(self, trailers: Headers | None) -> None:
         """Take note that the body is whole."""
+        if self._abandoned:
+            return
         self._ended = True
         self._trailers = trailers
         self._owner.buffered(-self._kept)
@@ -97,6 +101,8 @@ class FlightBody:
 
     def body_failed(self, error: GripProxyError) -> None:
         """Break off for everyone."""
+        if self._abandoned:
+            return
         self.failure = error
         self._owner.buffered(-self._kept)
         self._owner.body_broken(error)

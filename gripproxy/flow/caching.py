@@ -656,6 +656,8 @@ class Cache:
 
     def landed(self, flight: _Flight, landing: "_Landing", body: bytes | None) -> None:
         """Store what has come, if it may be, and end the flight (6)."""
+        if flight.over.is_set():  # what tells against it may be forgotten by now
+            return
         facts, response = flight.facts, flight.response
         assert facts is not None
         assert response is not None

@@ -1,5 +1,6 @@
 """Bodies with many readers."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -304,3 +305,21 @@ def test_what_can_no_longer_be_stored_is_let_go_when_nobody_reads():
     origin.receiver.body_piece(b"3")
     assert "abandon" in origin.calls
     assert owner.outcome == ("whole", None)
+
+
+@pytest.mark.parametrize("end", ["end", "failed"])
+def test_what_comes_of_a_body_that_was_let_go_is_nothing(end):
+    body, origin, owner = a_body()
+    owner.stores = False
+    origin.receiver.body_piece(b"1")
+    assert owner.outcome == ("whole", None)
+    owner.outcome = None
+    owner.stores = True
+    origin.receiver.body_piece(b"2")
+    if end == "end":
+        origin.receiver.body_end(None)
+    else:
+        origin.receiver.body_failed(BROKEN)
+    assert owner.outcome is None
+    assert owner.bytes == 0
+    assert not body.joinable
